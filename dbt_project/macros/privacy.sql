@@ -1,0 +1,83 @@
+{#-
+    Masking of personal data (DESIGN: personal data never reaches what is published).
+    The functions live in loompin/privacy.py and are registered on the connection by loompin/dbt_plugin.py; on another
+    engine, dispatch to a function of that engine here.
+
+    Arguments are SQL expressions given as strings. A tenant expression of 'null' means that the tenant is not known:
+    then the names known in any tenant are redacted.
+-#}
+
+{#- A keyed pseudonym: equal inputs are equal everywhere, whatever column they stand in; null stays null. -#}
+{% macro pseudonym(expression) -%}
+    {{ return(adapter.dispatch('pseudonym', 'loompin')(expression)) }}
+{%- endmacro %}
+
+{% macro default__pseudonym(expression) -%}
+    pseudonym(cast({{ expression }} as varchar))
+{%- endmacro %}
+
+{#- Free text without e-mail addresses, phone numbers, IPs, handles and names known in the tenant. -#}
+{% macro redact(expression, tenant='null') -%}
+    {{ return(adapter.dispatch('redact', 'loompin')(expression, tenant)) }}
+{%- endmacro %}
+
+{% macro default__redact(expression, tenant) -%}
+    redact(cast({{ expression }} as varchar), cast({{ tenant }} as varchar))
+{%- endmacro %}
+
+{#- JSON whose strings (keys too) are redacted like free text; it stays valid JSON. -#}
+{% macro redact_json(expression, tenant='null') -%}
+    {{ return(adapter.dispatch('redact_json', 'loompin')(expression, tenant)) }}
+{%- endmacro %}
+
+{% macro default__redact_json(expression, tenant) -%}
+    cast(redact_json(cast({{ expression }} as varchar), cast({{ tenant }} as varchar)) as json)
+{%- endmacro %}
+
+{#-
+    A text that should hold no personal data, guarded: if it is an e-mail address after all it becomes the pseudonym that
+    the address has elsewhere, if it holds one it is redacted. Looking costs little; only such rows are worked on.
+-#}
+{% macro guarded(expression, data_type, tenant='null') -%}
+    {{ return(adapter.dispatch('guarded', 'loompin')(expression, data_type, tenant)) }}
+{%- endmacro %}
+
+{% macro default__guarded(expression, data_type, tenant) -%}
+    {%- if data_type == 'json' -%}
+        case
+            when regexp_matches(cast({{ expression }} as varchar), '{{ address_pattern() }}')
+                then {{ redact_json(expression, tenant) }}
+            else {{ expression }}
+        end
+    {%- else -%}
+        case
+            when regexp_matches({{ expression }}, '{{ address_pattern() }}') then
+                case
+                    when regexp_full_match({{ expression }}, '[\w.+-]+@[\w.-]+') then {{ pseudonym(expression) }}
+                    else {{ redact(expression, tenant) }}
+                end
+            else {{ expression }}
+        end
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro address_pattern() -%}
+    [\w.+-]@[\w-]+[.]\w
+{%- endmacro %}
+
+{#- The select item for one column of a contract: masked by its personal-data class, else as it is. -#}
+{% macro masked(column_name, personal, data_type, tenant='null') -%}
+    {%- if not personal and data_type in ('varchar', 'json') -%}
+        {{ guarded(column_name, data_type, tenant) }} as {{ column_name }}
+    {%- elif not personal -%}
+        {{ column_name }}
+    {%- elif personal in ('email', 'name', 'ip', 'token') -%}
+        {{ pseudonym(column_name) }} as {{ column_name }}
+    {%- elif personal in ('free_text', 'json') and data_type == 'json' -%}
+        {{ redact_json(column_name, tenant) }} as {{ column_name }}
+    {%- elif personal in ('free_text', 'json') -%}
+        {{ redact(column_name, tenant) }} as {{ column_name }}
+    {%- else -%}
+        {{ exceptions.raise_compiler_error("column " ~ column_name ~ " has the unknown personal-data class " ~ personal) }}
+    {%- endif -%}
+{%- endmacro %}

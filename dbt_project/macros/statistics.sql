@@ -1,0 +1,176 @@
+{#-
+    Statistics in SQL that runs anywhere. What belongs here: formulas that more than one model uses. What does not: what
+    the figures mean (the models), and anything that needs more than sums, ranks and pairs (Python).
+-#}
+
+{#- The two-sided 95 % point of the normal distribution. -#}
+{% macro z95() -%}
+    1.959964
+{%- endmacro %}
+
+{#-
+    A score for summing: sums of DECIMAL are exact, so a figure does not depend on the order of the rows, and equal
+    scores tie.
+-#}
+{% macro exact_score(expression) -%}
+    cast({{ expression }} as decimal(18, 12))
+{%- endmacro %}
+
+{#- Mean from an exact sum and a count; null without rows. -#}
+{% macro mean_of(total, n) -%}
+    round(cast({{ total }} as double precision) / nullif({{ n }}, 0), 12)
+{%- endmacro %}
+
+{#-
+    Leave-one-out impact of a topic: mean of all minus mean of those without it. Arguments: count and exact sum of all,
+    count and exact sum of those with the topic. Null if nothing is left without it. Rounded to 12 decimals: beyond that
+    is only the noise of the division, which would break ties.
+-#}
+{% macro leave_one_out_impact(n_all, sum_all, n_with, sum_with) -%}
+    round(
+        cast({{ sum_all }} as double precision) / nullif({{ n_all }}, 0)
+        - cast({{ sum_all }} - {{ sum_with }} as double precision) / nullif({{ n_all }} - {{ n_with }}, 0),
+        12
+    )
+{%- endmacro %}
+
+{#- Sample variance from count, sum and sum of squares; null below two rows. -#}
+{% macro sample_variance(n, total, squares) -%}
+    case
+        when {{ n }} > 1
+            then greatest(
+                cast({{ squares }} as double precision)
+                - cast({{ total }} as double precision) * cast({{ total }} as double precision) / {{ n }},
+                0
+            ) / ({{ n }} - 1)
+    end
+{%- endmacro %}
+
+{#-
+    Standard error of a leave-one-out impact. The impact is p (m1 - m0): the share p of responses with the topic times
+    the difference of the two means. Given p, the two groups are independent samples, so the standard error is
+    p sqrt(s1^2 / n1 + s0^2 / n0). Null if either group has fewer than two responses.
+-#}
+{% macro impact_standard_error(n_all, sum_all, squares_all, n_with, sum_with, squares_with) -%}
+    cast({{ n_with }} as double precision) / nullif({{ n_all }}, 0) * sqrt(
+        ({{ sample_variance(n_with, sum_with, squares_with) }}) / nullif({{ n_with }}, 0)
+        + (
+            {{ sample_variance(
+                '(' ~ n_all ~ ' - ' ~ n_with ~ ')', '(' ~ sum_all ~ ' - ' ~ sum_with ~ ')',
+                '(' ~ squares_all ~ ' - ' ~ squares_with ~ ')'
+            ) }}
+        ) / nullif({{ n_all }} - {{ n_with }}, 0)
+    )
+{%- endmacro %}
+
+{#-
+    Mann-Kendall test for a trend with correction for ties, and Sen's slope, for many series at once: a query with one
+    row a series. Arguments: a relation or CTE, the columns that tell series apart, the column that orders them and the
+    value. Columns: the keys, n_periods, mann_kendall_s, mann_kendall_z, sen_slope (change of the value from one
+    period present to the next). z is null below two periods and 0 if all values tie.
+    Mann (1945), Kendall (1975), Sen (1968): S is the number of rising pairs minus that of falling ones, its variance is
+    (n (n-1) (2n+5) - sum over ties t (t-1) (2t+5)) / 18, and z = (S - sign S) / sqrt(variance).
+-#}
+{% macro mann_kendall(relation, keys, order_by, value) -%}
+    {%- set key_list = keys | join(', ') -%}
+    select
+        {% for key in keys -%}
+        series.{{ key }},
+        {% endfor -%}
+        series.n_periods,
+        coalesce(pairs.s, 0) as mann_kendall_s,
+        case
+            when series.n_periods < 2 then null
+            when series.variance <= 0 then 0
+            else (pairs.s - sign(pairs.s)) / sqrt(series.variance)
+        end as mann_kendall_z,
+        pairs.sen_slope
+    from (
+        select
+            {{ key_list }},
+            cast(sum(t) as bigint) as n_periods,
+            (
+                cast(sum(t) as double precision) * (sum(t) - 1) * (2 * sum(t) + 5)
+                - sum(cast(t as double precision) * (t - 1) * (2 * t + 5))
+            ) / 18.0 as variance
+        from (
+            select {{ key_list }}, {{ value }}, count(*) as t
+            from {{ relation }}
+            where {{ value }} is not null
+            group by {{ key_list }}, {{ value }}
+        ) as ties
+        group by {{ key_list }}
+    ) as series
+    left join (
+        select
+            {% for key in keys -%}
+            earlier.{{ key }},
+            {% endfor -%}
+            cast(sum(sign(later.value - earlier.value)) as bigint) as s,
+            {{ median('(later.value - earlier.value) / (later.period - earlier.period)') }} as sen_slope
+        from (
+            select {{ key_list }}, {{ value }} as value,
+                row_number() over (partition by {{ key_list }} order by {{ order_by }}) as period
+            from {{ relation }}
+            where {{ value }} is not null
+        ) as earlier
+        inner join (
+            select {{ key_list }}, {{ value }} as value,
+                row_number() over (partition by {{ key_list }} order by {{ order_by }}) as period
+            from {{ relation }}
+            where {{ value }} is not null
+        ) as later
+            on {% for key in keys -%}
+            earlier.{{ key }} is not distinct from later.{{ key }} and {% endfor -%}
+            earlier.period < later.period
+        group by {% for key in keys %}earlier.{{ key }}{{ ', ' if not loop.last }}{% endfor %}
+    ) as pairs
+        on {% for key in keys -%}
+        series.{{ key }} is not distinct from pairs.{{ key }}{{ ' and ' if not loop.last }}
+        {%- endfor %}
+{%- endmacro %}
+
+{#- improving, worsening or stable from a Mann-Kendall test: two-sided p below 0.05 on at least five periods. -#}
+{% macro trend_label(n_periods, z) -%}
+    case
+        when {{ n_periods }} >= 5 and {{ z }} > {{ z95() }} then 'improving'
+        when {{ n_periods }} >= 5 and {{ z }} < -{{ z95() }} then 'worsening'
+        else 'stable'
+    end
+{%- endmacro %}
+
+{#- positive, neutral or negative from a score between -1 and 1, with the customary band of 0.05 around zero. -#}
+{% macro sentiment_label(score) -%}
+    case
+        when {{ score }} >= 0.05 then 'positive'
+        when {{ score }} <= -0.05 then 'negative'
+        when {{ score }} is not null then 'neutral'
+    end
+{%- endmacro %}
+
+{#- The median of an expression, as an aggregate. -#}
+{% macro median(expression) -%}
+    {{ return(adapter.dispatch('median', 'loompin')(expression)) }}
+{%- endmacro %}
+
+{% macro default__median(expression) -%}
+    percentile_cont(0.5) within group (order by {{ expression }})
+{%- endmacro %}
+
+{#-
+    A query with one row a key: the value that most rows of the relation have (nulls last, the first by order where two
+    are level), under the name of its column.
+-#}
+{% macro most_common(relation, keys, value) -%}
+    select {{ keys | join(', ') }}, {{ value }}
+    from (
+        select {{ keys | join(', ') }}, {{ value }},
+            row_number() over (
+                partition by {{ keys | join(', ') }}
+                order by case when {{ value }} is null then 1 else 0 end, count(*) desc, {{ value }}
+            ) as place
+        from {{ relation }}
+        group by {{ keys | join(', ') }}, {{ value }}
+    ) as ranked
+    where place = 1
+{%- endmacro %}

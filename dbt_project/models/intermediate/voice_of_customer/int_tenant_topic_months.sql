@@ -1,0 +1,127 @@
+-- One row per tenant, topic and month since the topic was first touched by a response with a CSAT: the topic's impact
+-- on all CSAT answers that were known at the end of the month (of the night, for the month that has not ended).
+with answers as (
+
+    select
+        tenant_id,
+        cast(null as {{ dbt.type_string() }}) as topic_id,
+        csat,
+        known_night,
+        submitted_on
+    from {{ ref('int_response_scores') }}
+    where csat is not null
+
+    union all
+
+    select
+        tenant_id,
+        topic_id,
+        csat,
+        known_night,
+        submitted_on
+    from {{ ref('int_response_topics') }}
+    where csat is not null
+
+),
+
+dated as (
+
+    select
+        tenant_id,
+        topic_id,
+        csat,
+        -- a row that was known from the beginning counts from its own day on
+        {{ month_of("case when known_night > cast('1900-01-01' as date) then known_night else submitted_on end") }}
+            as month
+    from answers
+
+),
+
+calendar as (
+
+    select
+        coalesce(min(month), {{ month_of(night()) }}) as first_month,
+        {{ month_of(night()) }} as last_month
+    from dated
+    where month <= {{ night() }}
+
+),
+
+months as (
+
+    {{ month_spine('(select first_month from calendar)', '(select last_month from calendar)') | indent(4) }}
+
+),
+
+-- topic_id null: all answers of the tenant
+known as (
+
+    select
+        dated.tenant_id,
+        dated.topic_id,
+        least(coalesce(dated.month, calendar.first_month), calendar.last_month) as month,
+        count(*) as n,
+        sum({{ exact_score('dated.csat') }}) as total,
+        sum({{ exact_score('dated.csat * dated.csat') }}) as squares
+    from dated
+    cross join calendar
+    group by
+        dated.tenant_id,
+        dated.topic_id,
+        least(coalesce(dated.month, calendar.first_month), calendar.last_month)
+
+),
+
+series as (
+
+    select
+        tenant_id,
+        topic_id,
+        min(month) as first_month
+    from known
+    group by tenant_id, topic_id
+
+),
+
+so_far as (
+
+    select
+        series.tenant_id,
+        series.topic_id,
+        months.month,
+        sum(coalesce(known.n, 0)) over running as n,
+        sum(coalesce(known.total, 0)) over running as total,
+        sum(coalesce(known.squares, 0)) over running as squares
+    from series
+    inner join months on series.first_month <= months.month
+    left join known
+        on
+            series.tenant_id is not distinct from known.tenant_id
+            and series.topic_id is not distinct from known.topic_id
+            and months.month = known.month
+    window running as (
+        partition by series.tenant_id, series.topic_id order by months.month
+        rows between unbounded preceding and current row
+    )
+
+)
+
+select
+    topics.tenant_id,
+    topics.topic_id,
+    topics.month,
+    cast(everyone.n as bigint) as n_responses,
+    cast(topics.n as bigint) as n_topic,
+    {{ leave_one_out_impact('everyone.n', 'everyone.total', 'topics.n', 'topics.total') }} as impact,
+    {{ impact_standard_error(
+        'everyone.n', 'everyone.total', 'everyone.squares', 'topics.n', 'topics.total', 'topics.squares'
+    ) }} as standard_error,
+    {{ mean_of('everyone.total', 'everyone.n') }} as mean_csat,
+    {{ mean_of('(everyone.total - topics.total)', '(everyone.n - topics.n)') }} as mean_without_topic
+from so_far as topics
+inner join so_far as everyone
+    on
+        topics.tenant_id is not distinct from everyone.tenant_id
+        and topics.month = everyone.month
+        and everyone.topic_id is null
+where topics.topic_id is not null

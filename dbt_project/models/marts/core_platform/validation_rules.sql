@@ -1,0 +1,1 @@
+{{ publish_source('core_platform', 'validation_rules') }}

@@ -1,0 +1,11 @@
+select
+    response_id,
+    overall_score,
+    joy,
+    anger,
+    fear,
+    tenant_id,
+    survey_id,
+    score_source,
+    reason
+from {{ ref('int_response_scores') }}

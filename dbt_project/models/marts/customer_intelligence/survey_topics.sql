@@ -1,0 +1,1 @@
+{{ publish_source('customer_intelligence', 'survey_topics') }}

@@ -1,0 +1,1 @@
+{{ publish_source('knowledge', 'mobile_drafts') }}

@@ -1,0 +1,1 @@
+{{ publish_source('knowledge', 'org_units') }}

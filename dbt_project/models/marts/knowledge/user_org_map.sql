@@ -1,0 +1,1 @@
+{{ publish_source('knowledge', 'user_org_map') }}

@@ -1,0 +1,1 @@
+{{ publish_source('monitoring', 'competitor_social_feed') }}

@@ -1,0 +1,1 @@
+{{ publish_source('monitoring', 'competitor_web_changes') }}

@@ -1,0 +1,1 @@
+{{ publish_source('monitoring', 'messaging_hourly_volume') }}

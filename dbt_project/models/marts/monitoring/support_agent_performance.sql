@@ -1,0 +1,1 @@
+{{ publish_source('monitoring', 'support_agent_performance') }}

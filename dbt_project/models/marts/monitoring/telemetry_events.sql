@@ -1,0 +1,1 @@
+{{ publish_source('monitoring', 'telemetry_events') }}

@@ -1,0 +1,1 @@
+{{ publish_source('operations', 'next_best_actions') }}

@@ -1,0 +1,1 @@
+{{ publish_source('operations', 'reflex_logs') }}

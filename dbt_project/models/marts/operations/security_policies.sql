@@ -1,0 +1,1 @@
+{{ publish_source('operations', 'security_policies') }}

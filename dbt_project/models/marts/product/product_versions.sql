@@ -1,0 +1,1 @@
+{{ publish_source('product', 'product_versions') }}

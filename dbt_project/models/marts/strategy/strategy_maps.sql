@@ -1,0 +1,1 @@
+{{ publish_source('strategy', 'strategy_maps') }}

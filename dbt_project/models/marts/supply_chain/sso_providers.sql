@@ -1,0 +1,1 @@
+{{ publish_source('supply_chain', 'sso_providers') }}

@@ -1,0 +1,97 @@
+"""The dbt-duckdb plugin that gives dbt's connections the masking functions of `loompin.privacy`.
+
+Named in `dbt_project/profiles.yml`. The key stays in this process: it is no argument of any SQL, so that it is in no
+log and no compiled file. How a value is masked is in `loompin.privacy`; here is only how DuckDB calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from dbt.adapters.duckdb.plugins import BasePlugin
+
+from loompin import contracts
+from loompin.contracts import Contracts
+from loompin.privacy import KnownName, Redactor, load_key, pseudonymiser
+from loompin.settings import Settings
+
+
+class Plugin(BasePlugin):
+    """Registers pseudonym, redact and redact_json on dbt's connection."""
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Called once for the database that dbt opens; cursors share what is registered here."""
+        register(conn, load_key(Settings()))
+
+
+def register(connection: duckdb.DuckDBPyConnection, key: bytes, declared: Contracts | None = None) -> None:
+    """Register the masking functions on a connection to the warehouse, whose known names are read now.
+
+    The functions: `pseudonym(value)`, `redact(text, tenant_id)`, `redact_json(json, tenant_id)`, all of VARCHAR. A NULL
+    value stays NULL; a NULL tenant means that the names known in any tenant are redacted.
+    """
+    pseudonym = pseudonymiser(key)
+    names = known_names(connection, declared or contracts.load())
+    redactor = Redactor(lambda: _each(names))
+
+    def pseudonyms(values: pa.ChunkedArray) -> pa.Array:
+        return _map_distinct(pseudonym, values)
+
+    def texts(values: pa.ChunkedArray, tenants: pa.ChunkedArray) -> pa.Array:
+        return _map(redactor.text, values, tenants)
+
+    def jsons(values: pa.ChunkedArray, tenants: pa.ChunkedArray) -> pa.Array:
+        return _map(redactor.json, values, tenants)
+
+    one, two = ["VARCHAR"], ["VARCHAR", "VARCHAR"]
+    functions: tuple[tuple[str, Callable[..., pa.Array], list[str]], ...] = (
+        ("pseudonym", pseudonyms, one), ("redact", texts, two), ("redact_json", jsons, two),
+    )  # fmt: skip
+    for name, function, parameters in functions:
+        connection.create_function(
+            name, function, parameters, "VARCHAR", type="arrow", null_handling="special",
+        )  # type: ignore[call-overload]  # fmt: skip
+
+
+def known_names(connection: duckdb.DuckDBPyConnection, declared: Contracts) -> list[pa.Table]:
+    """The distinct names of people in the accepted rows, with the tenant where the table has one: (name, tenant)."""
+    present = {
+        table for (table,) in connection.execute(
+            "select table_name from information_schema.tables "
+            "where table_schema = 'source' and table_catalog = current_database()"
+        ).fetchall()
+    }  # fmt: skip
+    found = []
+    for table in declared.tables.values():
+        for column in table.columns:
+            if column.personal == "name" and table.name in present:
+                tenant = f'"{table.tenant}"' if table.tenant else "null"
+                sql = (
+                    f'select distinct cast("{column.name}" as varchar) as name, cast({tenant} as varchar) as tenant '
+                    f'from source."{table.name}" where "{column.name}" is not null'
+                )
+                found.append(connection.execute(sql).to_arrow_table())
+    return found
+
+
+def _each(tables: list[pa.Table]) -> Iterator[KnownName]:
+    for table in tables:
+        for batch in table.to_batches(max_chunksize=65_536):
+            yield from map(KnownName, batch.column(0).to_pylist(), batch.column(1).to_pylist())
+
+
+def _map(function: Callable[[str, str | None], str], values: pa.ChunkedArray, tenants: pa.ChunkedArray) -> pa.Array:
+    pairs: Iterator[tuple[Any, Any]] = zip(values.to_pylist(), tenants.to_pylist(), strict=True)
+    return pa.array([None if value is None else function(value, tenant) for value, tenant in pairs], pa.string())
+
+
+def _map_distinct(function: Callable[[str], str], values: pa.ChunkedArray) -> pa.Array:
+    """Each distinct value once: the columns that are pseudonymised repeat."""
+    encoded = pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values
+    encoded = pc.dictionary_encode(encoded)
+    masked = pa.array([function(value) for value in encoded.dictionary.to_pylist()], pa.string())
+    return masked.take(encoded.indices)

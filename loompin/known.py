@@ -1,0 +1,388 @@
+"""Since when each row is known: SQL for the rows of a table as a night knows them.
+
+A row is known at its own time (`received_at`, else the event time, else the night that brought it; the beginning if
+its file came with the first night). If the night of that time was completed before the row was accepted, it is known
+at the night that accepted it. A row that was held back in the quarantine is accepted by the night that releases it;
+one that needs a row of another table (a tenant, a driver) is not known before that one. So nights one by one, the
+first load of a long history and a rebuild from the record agree. Design section 6 has the rules; which rows then
+break one is found in `validation`.
+
+Two tables are made here: `landing.files` (one row a file version) and, for files with several versions or with rows
+once held back, `landing.lineage_<table>` (since when each of their rows has been accepted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from loompin import sqltext
+from loompin.contracts import Column, Table
+from loompin.landing import metric_units
+from loompin.record import FileVersion, Night, Record
+from loompin.sqltext import literal, name
+
+BEGINNING = "date '0001-01-01'"
+_NEVER = "date '-infinity'"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a validation works on: the record's view of the files at a night.
+
+    `versions` are all accepted versions up to the night, oldest first for each file; `gone` the files that left the
+    source folder; `failed` the table and reason of each file that could not be landed; `nights` the completed nights
+    before this one.
+    """
+
+    night: date
+    versions: Sequence[FileVersion]
+    gone: Sequence[str]
+    failed: Mapping[str, tuple[str, str]]
+    nights: Sequence[Night]
+
+
+def day(value: date | None) -> str:
+    """A date as SQL."""
+    return f"date '{value.isoformat()}'" if value else _NEVER
+
+
+def insert(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, pa.DataType], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert Python rows into a table. (Registering a relation by name would import pandas, which takes a second.)"""
+    if rows:
+        arrays = [
+            pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), columns.values(), strict=True)
+        ]
+        connection.from_arrow(pa.table(arrays, names=list(columns))).insert_into(table)
+
+
+_FILE_COLUMNS = {
+    "file_id": pa.int32(), "version_id": pa.string(), "table_name": pa.string(), "source_file": pa.string(),
+    "part": pa.string(), "ordinal": pa.int32(), "is_current": pa.bool_(), "accepted": pa.date32(),
+    "completed_before": pa.date32(), "from_beginning": pa.bool_(), "line_offset": pa.int64(),
+    "line_steps": pa.list_(pa.struct([("first", pa.int64()), ("shift", pa.int64())])),
+    "stands_for": pa.int32(), "lined": pa.bool_(),
+}  # fmt: skip
+
+
+# What `parts` tells of a row's file.
+_OF_ITS_FILE = (
+    "file_id", "source_file", "accepted", "completed_before", "from_beginning", "line_offset", "line_steps", "lined",
+)  # fmt: skip
+# So many files are read one by one, more of them as a list.
+_FEW_FILES = 4
+
+
+class Files:
+    """The file versions of a night, in `landing.files`, and SQL to read them.
+
+    A version's number (`file_id`) is its place in `state.versions`. `stands_for` is the last version with the same
+    bytes: what was landed under a former contract is read from there. A `lined` file has several versions, or rows
+    once held back.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, record: Record, state: State, part: Callable[[FileVersion], Path]
+    ) -> None:
+        self.connection, self.state, self.part = connection, state, part
+        self.versions = list(state.versions)
+        self._with_lineage: set[str] = set()
+        self.has_held = self._read_held(record)
+        self._write_files()
+
+    def of(self, table: Table) -> list[FileVersion]:
+        """The current version of each file of a table, oldest first."""
+        return [self.versions[number] for number in self._current.get(table.name, ())]
+
+    def numbers(self, table: Table, with_former: bool = False) -> list[int]:
+        """The numbers of a table's current versions; `with_former`: and of those whose rows may still be told."""
+        if with_former and any(self.versions[n].source_file in self._lined for n in self._current.get(table.name, ())):
+            return [number for number, version in enumerate(self.versions) if version.table == table.name]
+        return self._current.get(table.name, [])
+
+    def number(self, version: FileVersion) -> int:
+        """A current version's number."""
+        return self._latest[version.source_file]
+
+    def _read_held(self, record: Record) -> set[str]:
+        """Read which rows were held back, and released, by which nights; the versions that such rows are of."""
+        run = self.connection.execute
+        run("create table landing.held (version_id varchar, row_number bigint, night date, released boolean)")
+        run("create table landing.completed (night date, completed_before date)")
+        insert(
+            self.connection,
+            "landing.completed",
+            {"night": pa.date32(), "completed_before": pa.date32()},
+            [(night.night, night.completed_before) for night in self.state.nights],
+        )
+        paths = [(night.night, record.held_path(night.night)) for night in self.state.nights]
+        for night, path in paths:
+            if path.exists():
+                run(
+                    f"insert into landing.held select version_id, row_number, {day(night)}, released"
+                    f" from read_parquet({sqltext.path(path)})"
+                )
+        return {row[0] for row in run("select distinct version_id from landing.held").fetchall()}
+
+    def _write_files(self) -> None:
+        latest: dict[str, int] = {}
+        same_bytes: dict[tuple[str, str, str], int] = {}
+        count: dict[str, int] = {}
+        lined: set[str] = set()
+        for number, version in enumerate(self.versions):
+            file = version.source_file
+            latest[file] = number
+            same_bytes[file, version.table, version.content] = number
+            count[file] = count.get(file, 0) + 1
+            if count[file] > 1 or version.id in self.has_held:
+                lined.add(file)
+        self._latest, self._lined = latest, lined
+        self._current: dict[str, list[int]] = {}
+        for number in sorted(latest.values()):
+            self._current.setdefault(self.versions[number].table, []).append(number)
+        rows = []
+        ordinal: dict[str, int] = {}
+        for number, version in enumerate(self.versions):
+            file = version.source_file
+            ordinal[file] = ordinal.get(file, 0) + 1
+            rows.append((
+                number, version.id, version.table, file, str(self.part(version)), ordinal[file], latest[file] == number,
+                version.accepted or self.state.night, version.completed_before, version.completed_before is None,
+                version.line_offset, [{"first": first, "shift": shift} for first, shift in version.line_steps],
+                same_bytes[file, version.table, version.content], file in lined,
+            ))  # fmt: skip
+        self.connection.execute(
+            "create table landing.files (file_id integer, version_id varchar, table_name varchar, source_file varchar,"
+            " part varchar, ordinal integer, is_current boolean, accepted date, completed_before date,"
+            ' from_beginning boolean, line_offset bigint, line_steps struct("first" bigint, "shift" bigint)[],'
+            " stands_for integer, lined boolean)"
+        )
+        insert(self.connection, "landing.files", _FILE_COLUMNS, rows)
+
+    # -- SQL --------------------------------------------------------------------------------------------------------
+
+    def rows(self, table: Table, resolved: Resolved, bad_that_stay: Iterable[str] = (), with_gone: bool = False) -> str:
+        """SQL of the rows of a table known at the night: typed, resolved, with where they come from.
+
+        Columns: `file_id`, `_row`, the contract's, `_bad` (columns of the wrong type), `_brought` (the night that
+        brought the row, the beginning if it was the first), `_known_night`, `_source_file`, `_source_line`, `_stays`
+        (its file lacks it now).
+
+        Args:
+            table: the table; its lineage is made on the way.
+            resolved: what its references mean.
+            bad_that_stay: columns whose wrong values do not make a row leave.
+            with_gone: also rows that a later version of their file lacks, whether or not the table keeps them.
+        """
+        numbers, lineage = self._read_from(table, keep_gone=table.rows_stay or with_gone)
+        if not numbers:
+            columns = ", ".join(f"cast(null as {column.data_type}) as {name(column.name)}" for column in table.columns)
+            return (
+                f"select 0 as file_id, cast(0 as bigint) as _row, {columns}, cast(null as varchar) as _bad,"
+                " cast(null as date) as _brought, cast(null as date) as _known_night, '' as _source_file,"
+                " cast(null as bigint) as _source_line, false as _stays where false"
+            )
+        accepted, before, beginning = "p.accepted", f"coalesce(p.completed_before, {_NEVER})", "p.from_beginning"
+        brought, stays, join, kept = "p.accepted", "false", "", list[str]()
+        if lineage:
+            join = f" left join {lineage} as l on l.file_id = p.file_id and l._row = p._row"
+            accepted, before = f"coalesce(l.accepted, {accepted})", f"coalesce(l.completed_before, {before})"
+            beginning, brought = f"coalesce(l.from_beginning, {beginning})", f"coalesce(l.brought, {brought})"
+            stays = "coalesce(l.gone, false)"
+            kept.append("(not p.lined or l._row is not null)")
+            if not table.rows_stay and not with_gone:
+                kept.append("not coalesce(l.gone, false)")
+        leaving = [f"'{column}'" for column in bad_that_stay]
+        stay = f" or list_has_all([{', '.join(leaving)}], string_split(p._bad, ','))" if leaving else ""
+        kept.append(f"(p._bad is null{stay})")
+        without_time = f"case when {beginning} then {BEGINNING} else {brought} end"
+        when = when_sql(table, "p.")
+        time = f"coalesce(cast({when} as date), {without_time})" if when else without_time
+        if resolved.known:
+            time = f"greatest({time}, {', '.join(resolved.known)})"
+        return (
+            f"select * from (select p.file_id, p._row, {resolved.columns}, p._bad, {without_time} as _brought,"
+            f" case when {time} > {before} then {time} else {accepted} end as _known_night,"
+            f" p.source_file as _source_file, {self.line(numbers)} as _source_line, {stays} as _stays"
+            f" from ({self.parts(table, numbers)}) as p{join}{resolved.joins} where {' and '.join(kept)})"
+            f" where _known_night <= {day(self.state.night)}"
+        )
+
+    def parts(self, table: Table, numbers: Sequence[int]) -> str:
+        """SQL of the landed rows of some versions: `file_id`, `_row`, what was landed, and their file's
+        `landing.files`."""
+        wanted = [*table.file_columns, *metric_units(table)]
+        by_contract: dict[str, list[int]] = {}
+        for number in numbers:
+            by_contract.setdefault(self.versions[number].contract, []).append(number)
+        return " union all ".join(
+            self._parts(chosen, [name(column.name) for column in wanted])
+            if contract == table.fingerprint
+            else self._parts(chosen, self._former(chosen[-1], wanted))
+            for contract, chosen in by_contract.items()
+        )
+
+    def _parts(self, numbers: Sequence[int], columns: Sequence[str]) -> str:
+        landed = f"file_row_number as _row, {', '.join(columns)}, _line, _bad, _raw"
+        paths = [sqltext.path(self.part(self.versions[number])) for number in numbers]
+        if len(numbers) <= _FEW_FILES:
+            return " union all ".join(
+                f"select {landed}, {self._constants(number)} from read_parquet({path}, file_row_number = true)"
+                for number, path in zip(numbers, paths, strict=True)
+            )
+        return (
+            f"select {landed}, {', '.join(f'f.{column}' for column in _OF_ITS_FILE)}"
+            f" from read_parquet([{', '.join(paths)}], filename = true, file_row_number = true) as q"
+            f" join landing.files as f on f.part = q.filename and f.file_id in ({', '.join(map(str, numbers))})"
+        )
+
+    def _constants(self, number: int) -> str:
+        """SQL of what a file's row in `landing.files` says: constants are planned faster than a join."""
+        version = self.versions[number]
+        steps = ", ".join(f"{{'first': {first}, 'shift': {shift}}}" for first, shift in version.line_steps)
+        values = {
+            "file_id": str(number),
+            "source_file": literal(version.source_file),
+            "accepted": day(version.accepted or self.state.night),
+            "completed_before": day(version.completed_before),
+            "from_beginning": str(version.completed_before is None).lower(),
+            "line_offset": str(version.line_offset),
+            "line_steps": f"[{steps}]" if steps else 'cast([] as struct("first" bigint, shift bigint)[])',
+            "lined": str(version.source_file in self._lined).lower(),
+        }
+        return ", ".join(f"{values[column]} as {column}" for column in _OF_ITS_FILE)
+
+    def _former(self, number: int, wanted: Sequence[Column]) -> list[str]:
+        """Columns of a part that was landed under a former contract: what still fits is kept."""
+        path = sqltext.path(self.part(self.versions[number]))
+        found = {row[0] for row in self.connection.execute(f"describe select * from read_parquet({path})").fetchall()}
+        return [
+            f"try_cast({name(c.name) if c.name in found else 'null'} as {c.data_type}) as {name(c.name)}"
+            for c in wanted
+        ]
+
+    def line(self, numbers: Sequence[int]) -> str:
+        """SQL of the physical line of a landed row `p` of some versions."""
+        line = "coalesce(p._line, p._row) + p.line_offset"
+        if any(self.versions[number].line_steps for number in numbers):
+            before = "list_filter(p.line_steps, lambda s: s.first <= coalesce(p._line, p._row))"
+            line += f" + coalesce({before}[-1].shift, 0)"
+        return line
+
+    def _read_from(self, table: Table, keep_gone: bool) -> tuple[list[int], str | None]:
+        """The versions whose parts hold the rows of a table, and its lineage if a row's acceptance is not its
+        file's."""
+        current = self._current.get(table.name, [])
+        lined = [number for number in current if self.versions[number].source_file in self._lined]
+        if not lined:
+            return current, None
+        files = {self.versions[number].source_file for number in lined}
+        versions = [
+            number
+            for number, version in enumerate(self.versions)
+            if version.source_file in files and version.table == table.name
+        ]
+        lineage = f"landing.{name('lineage_' + table.name)}"
+        if table.name not in self._with_lineage:
+            self._with_lineage.add(table.name)
+            self._lineage(table, lineage, versions)
+        if keep_gone:
+            last = {(v.source_file, v.content): n for n, v in enumerate(self.versions) if n in set(versions)}
+            return sorted({*current, *last.values()}), lineage
+        return current, lineage
+
+    def _lineage(self, table: Table, target: str, versions: Sequence[int]) -> None:
+        """Since when each row of some files has been accepted.
+
+        A row is the same in two versions of a file if its content is (the nth of equal rows being the nth), or if the
+        bytes of the whole file are and only the contract changed. It keeps the night that first accepted it. One that
+        was held back from the start counts from the night that released it.
+        """
+        columns = [name(column.name) for column in table.file_columns]
+        last_night = self.state.nights[-1].night if self.state.nights else None
+        when = when_sql(table, "") or "cast(null as timestamp)"
+        last = {(v.source_file, v.content): n for n, v in enumerate(self.versions) if n in set(versions)}
+        standing = sorted(last.values())
+        former = [number for number in versions if number not in set(standing)]
+        was_bad = "select cast(null as integer) as file_id, cast(null as bigint) as _row where false"
+        if former:
+            was_bad = f"select file_id, _row from ({self.parts(table, former)}) where _bad is not null"
+        self.connection.execute(
+            f"""
+            create table {target} as
+            with standing as (
+                select file_id, _row, _bad is not null as bad, {when} as at_time,
+                    hash({", ".join([*columns, "_raw"])}) as content,
+                    hash({", ".join(["_raw", "42", *reversed(columns)])}) as content_again
+                from ({self.parts(table, standing)})
+            ), copies as (
+                select *, row_number() over (partition by file_id, content, content_again order by _row) as copy
+                from standing
+            ), was_bad as (
+                {was_bad}
+            ), events as (
+                select version_id, row_number, min(night) filter (not released) as held,
+                    min(night) filter (released) as released, arg_max(released, night) as last_released
+                from landing.held group by version_id, row_number
+            ), accepted as (
+                select c.*, v.source_file, v.ordinal, s.is_current, v.accepted as brought, v.from_beginning,
+                    coalesce(v.completed_before, {_NEVER}) as before, e.held, e.released,
+                    coalesce(not e.last_released, false) as last_held,
+                    case when v.file_id = c.file_id then not c.bad else b._row is null end as good
+                from copies as c
+                join landing.files as s on s.file_id = c.file_id
+                join landing.files as v on v.stands_for = c.file_id
+                left join was_bad as b on b.file_id = v.file_id and b._row = c._row
+                left join events as e on e.version_id = v.version_id and e.row_number = c._row
+            ), since as (
+                select a.*,
+                    a.held is not null and case
+                        when a.at_time is null or cast(a.at_time as date) <= a.before then a.brought
+                        else cast(a.at_time as date) end > coalesce(h.completed_before, {_NEVER}) as held_from_start,
+                    coalesce(r.completed_before, {_NEVER}) as before_release
+                from accepted as a
+                left join landing.completed as h on h.night = a.held
+                left join landing.completed as r on r.night = a.released
+            ), histories as (
+                select source_file, content, content_again, copy,
+                    arg_max(file_id, ordinal) as file_id, arg_max(_row, ordinal) as _row,
+                    not bool_or(is_current) as gone, arg_max(last_held, ordinal) as last_held,
+                    min(brought) filter (good) as brought,
+                    coalesce(bool_or(from_beginning) filter (good), false) as from_beginning,
+                    min(case when held_from_start then {{'accepted': released, 'before': before_release}}
+                        else {{'accepted': brought, 'before': before}} end)
+                        filter (good and not (held_from_start and released is null)) as first
+                from since group by all
+            )
+            select file_id, _row, gone, brought, from_beginning,
+                coalesce(first.accepted, {day(self.state.night)}) as accepted,
+                coalesce(first.before, {day(last_night)}) as completed_before
+            from histories
+            where brought is not null and not (gone and (last_held or first is null))
+            """
+        )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """How the references of a table's rows `p` are resolved: SQL of its columns, of the joins that takes, and of the
+    nights
+    since which the rows that it cannot do without are known."""
+
+    columns: str
+    joins: str
+    known: tuple[str, ...] = ()
+
+
+def when_sql(table: Table, prefix: str) -> str:
+    """SQL of the time that a row itself names; empty if its table has none."""
+    columns = [prefix + name(column) for column in table.known_by]
+    return f"coalesce({', '.join(columns)})" if len(columns) > 1 else "".join(columns)

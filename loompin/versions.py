@@ -1,0 +1,130 @@
+"""Rows of one key told apart: which of them counts, which is a duplicate, which is superseded, which contradicts
+another.
+
+Rows are versions of one row if they come from different files, or from one with different `received_at`; the latest
+counts. Of usage events and payments the first known counts. Design section 6 and BILLING.md ('Versions',
+'Duplicates') have the rules. Everything here is SQL over the relation `passing`: rows that broke no other rule
+(columns as of `known.Files.rows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+
+from loompin.contracts import Table
+from loompin.sqltext import name
+
+
+def key_columns(table: Table) -> list[str]:
+    """SQL of what tells the rows of a table apart, over its own columns."""
+    key = [_tenant(table, column) for column in table.key]
+    if table.duplicates == "first_known" and table.event_time == "occurred_at":
+        # An event id seen again in another service month is another event.
+        key.append("date_trunc('month', occurred_at)")
+    return key
+
+
+def unique_columns(table: Table, columns: Sequence[str]) -> list[str]:
+    """SQL of the columns that a rule `unique` is about, over the table's own columns."""
+    return [_tenant(table, column) for column in columns]
+
+
+def _tenant(table: Table, column: str) -> str:
+    # An unknown tenant is NULL; two of them are told apart as they were received.
+    return f"coalesce({name(column)}, tenant_ref)" if column == table.tenant else name(column)
+
+
+def find_same_key(connection: duckdb.DuckDBPyConnection, table: Table, passing: str, target: str) -> None:
+    """Make the temporary table `target` of (file_id, _row, status): the rows of a key that do not count.
+
+    `status` is duplicate, superseded, or quarantined (another row of the key contradicts it).
+    """
+    keys = key_columns(table)
+    listed = ", ".join(f"k{index}" for index in range(len(keys)))
+    content = [column.name for column in table.columns if column.in_files and column.name != "received_at"]
+    told = ", chr(31), ".join(f"coalesce(cast(r.{name(column)} as varchar), chr(30))" for column in content)
+    received = "r.received_at" if "received_at" in table.by_name else "cast(null as timestamp)"
+    same_key = f"""
+        with keyed as (
+            select file_id, _row, {", ".join(f"{key} as k{index}" for index, key in enumerate(keys))} from {passing}
+        ), several as (
+            select {listed} from keyed group by {listed} having count(*) > 1
+        ), wanted as (
+            select k.* from keyed as k join several as s
+                on {" and ".join(f"k.k{index} is not distinct from s.k{index}" for index in range(len(keys)))}
+        ), same_key as (
+            select w.*, r._known_night, r._brought, r._source_file, {received} as received,
+                md5(concat({told})) as content
+            from wanted as w join {passing} as r on r.file_id = w.file_id and r._row = w._row
+        )"""
+    find = _first_known if table.duplicates == "first_known" else _latest_known
+    connection.execute(f"create or replace temp table {target} as {same_key}{find(listed)}")
+
+
+def _first_known(key: str) -> str:
+    # The first known counts, then the first received, then the smaller content; where a row stands does not matter.
+    order = f"partition by {key} order by _known_night, received nulls last, content, _source_file, _row"
+    return f"""
+        select file_id, _row, case when content = counts then 'duplicate' else 'quarantined' end as status
+        from (
+            select *, row_number() over ({order}) as place, first_value(content) over ({order}) as counts
+            from same_key
+        ) where place > 1
+        """
+
+
+def _latest_known(key: str) -> str:
+    # A row without `received_at` was received, at the latest, when the night that brought it ended.
+    return f"""
+        , told_in_file as (
+            select *, row_number() over w as place, first_value(content) over w as first_content,
+                coalesce(received, _brought + interval 1 day) as moment
+            from same_key window w as (partition by {key}, file_id, received order by _row)
+        ), versions as (
+            select *, content = lag(content) over v as unchanged
+            from told_in_file where place = 1
+            window v as (partition by {key} order by moment, _brought, _source_file, _row)
+        ), changes as (
+            select *, row_number() over w as newest from versions where unchanged is not true
+            window w as (partition by {key} order by moment desc, _brought desc, _source_file desc, _row desc)
+        )
+        select file_id, _row, case when content = first_content then 'duplicate' else 'quarantined' end as status
+            from told_in_file where place > 1
+        union all
+        select file_id, _row, 'duplicate' from versions where unchanged
+        union all
+        select file_id, _row, 'superseded' from changes where newest > 1
+        """
+
+
+def find_copies(
+    connection: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[str], passing: str, target: str
+) -> None:
+    """Make the temporary table `target` of (file_id, _row): all rows with equal values in some columns but the first.
+
+    The last of `columns` is the one that must differ; a row without a value there is no copy. The first is the first
+    known.
+    """
+    values = unique_columns(table, columns)
+    listed = ", ".join(f"k{index}" for index in range(len(values)))
+    received = "received_at" if "received_at" in table.by_name else "cast(null as timestamp)"
+    connection.execute(
+        f"""
+        create or replace temp table {target} as
+        with keyed as (
+            select file_id, _row, _known_night, {received} as received, _source_file,
+                {", ".join(f"{value} as k{index}" for index, value in enumerate(values))}
+            from {passing} where {values[-1]} is not null
+        ), several as (
+            select {listed} from keyed group by {listed} having count(*) > 1
+        )
+        select file_id, _row from (
+            select k.file_id, k._row, row_number() over (partition by {", ".join(f"k.k{i}" for i in range(len(values)))}
+                order by k._known_night, k.received nulls last, k._source_file, k._row) as place
+            from keyed as k join several as s
+                on {" and ".join(f"k.k{index} is not distinct from s.k{index}" for index in range(len(values)))}
+        ) where place > 1
+        """
+    )

@@ -1,0 +1,152 @@
+"""Each law of billing in dbt_project/tests/billing can fail: it is quiet on a small book of business that keeps it, and
+not on the same book with one violation planted.
+
+The laws are plain SQL over models, so each runs here on tables made by hand, without dbt: `ref` is the only thing to
+fill in. Whether the models keep the laws is not tested here: dbt does that every night.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+
+LAWS = Path(__file__).resolve().parent.parent / "dbt_project" / "tests" / "billing"
+
+# One tenant, billed 49.00 in advance for January; 10 units of January at 0.50, and a credit note of 20.00 in February,
+# of which March uses 15.00.
+BOOK = """
+create table invoices as
+    select * from (values
+        ('INV-24-001', 't', 'acme', date '2026-01-01', 49.00::decimal(18, 2), 'USD'),
+        ('INV-24-002', 't', 'acme', date '2026-02-01', 0.00, 'USD'),
+        ('INV-24-003', 't', 'acme', date '2026-03-01', 15.00, 'USD')
+    ) v (id, tenant_id, tenant_slug, date, amount, currency);
+create table invoice_lines as
+    select * from (values
+        ('INV-24-001', 't', 'subscription', 'plan:Pro', date '2026-01-01', 31::decimal(38, 6),
+            49.00::decimal(18, 2), 'USD'),
+        ('INV-24-002', 't', 'usage', 'cpu', date '2026-01-01', 10, 5.00, 'USD'),
+        ('INV-24-002', 't', 'proration', 'plan:Pro', date '2026-01-01', -20, -25.00, 'USD'),
+        ('INV-24-002', 't', 'credit', 'credit_note', date '2026-02-01', 1, 20.00, 'USD'),
+        ('INV-24-003', 't', 'subscription', 'plan:Pro', date '2026-03-01', 31, 15.00, 'USD')
+    ) v (invoice_id, tenant_id, line_type, item_key, service_from, quantity, amount, currency);
+create table int_invoices as
+    select * from (values
+        ('t', 'USD', 49.00::decimal(18, 2), 0.00::decimal(18, 2)),
+        ('t', 'USD', 0.00, 0.00),
+        ('t', 'USD', 15.00, 15.00)
+    ) v (tenant_id, currency, amount, credit_used);
+create table credit_notes as
+    select 't' as tenant_id, 'USD' as currency, 20.00::decimal(18, 2) as amount, 5.00::decimal(18, 2) as amount_left;
+create table int_usage_events_classified as
+    select * from (values
+        ('t', 'cpu', date '2026-01-03', date '2026-01-01', 6::decimal(38, 6), date '2026-01-03', 'counted'),
+        ('t', 'cpu', date '2026-01-04', date '2026-01-01', 4, date '2026-01-04', 'counted'),
+        ('t', 'cpu', date '2026-01-04', date '2026-01-01', 99, date '2026-01-04', 'cancelled'),
+        ('t', 'cpu', date '2026-03-05', date '2026-03-01', 7, date '2026-03-05', 'counted')
+    ) v (tenant_id, driver_key, usage_date, service_month, quantity, known_night, status);
+create table tenant_usage_daily as
+    select * from (values
+        ('t', 'cpu', date '2026-01-03', 6::decimal(38, 6), 1),
+        ('t', 'cpu', date '2026-01-04', 4, 1),
+        ('t', 'cpu', date '2026-03-05', 7, 1)
+    ) v (tenant_id, driver_key, usage_date, quantity, events);
+create table int_billing_dates as
+    select * from (values (date '2026-01-01'), (date '2026-02-01'), (date '2026-03-01')) v (invoice_date);
+create table int_subscription_months as
+    select * from (values
+        ('t', 'USD', date '2026-01-01', date '2026-02-01', date '2026-02-01'),
+        ('t', 'USD', date '2026-03-01', date '2026-04-01', date '2026-04-01')
+    ) v (tenant_id, currency, covered_from, covered_to, arrears_close);
+create table int_price_choices as
+    select * from (values
+        ('t', 'USD', 'cpu', date '2026-01-03', false, date '2026-02-01'),
+        ('t', 'USD', 'cpu', date '2026-01-04', false, date '2026-02-01'),
+        ('t', 'USD', 'cpu', date '2026-03-05', false, date '2026-04-01')
+    ) v (tenant_id, currency, item_key, price_date, is_broken, price_close);
+create table int_subscriptions_accepted as
+    select * from (values
+        ('t', 's1', date '2026-01-01', date '2026-01-12'),
+        ('t', 's2', date '2026-01-12', date '9999-12-31'),
+        ('u', 's3', date '2026-01-01', date '9999-12-31')
+    ) v (tenant_id, subscription_id, started_on, covered_to);
+create table int_usage_lines as select 'set' as price_set_id;
+create table int_price_tiers as
+    select * from (values
+        ('set', 1, 0::decimal(38, 6), 100::decimal(38, 6)),
+        ('set', 2, 100, 99999999999999999999)
+    ) v (price_set_id, tier, tier_from, tier_bound);
+"""
+
+VIOLATIONS = {
+    "assert_lines_sum_to_invoice": [
+        "update invoice_lines set amount = amount + 0.01 where item_key = 'cpu'",
+        "delete from invoices where id = 'INV-24-003'",
+        "delete from invoice_lines where invoice_id = 'INV-24-003'",
+        "update invoice_lines set currency = 'EUR' where item_key = 'cpu'",
+        (
+            "update invoices set currency = 'JPY', amount = 49.50 where id = 'INV-24-001';"
+            "update invoice_lines set currency = 'JPY', amount = 49.50 where invoice_id = 'INV-24-001'"
+        ),
+    ],
+    "assert_usage_ties_from_events_to_days": [
+        "delete from tenant_usage_daily where usage_date = date '2026-01-04'",
+        "update tenant_usage_daily set quantity = quantity + 0.000001 where usage_date = date '2026-03-05'",
+        "insert into tenant_usage_daily values ('t', 'gpu', date '2026-01-03', 1, 1)",
+    ],
+    "assert_usage_ties_to_lines": [
+        "update int_usage_events_classified set status = 'counted'",
+        "insert into int_usage_events_classified select * from int_usage_events_classified where quantity = 6",
+        "delete from invoice_lines where item_key = 'cpu'",
+        "insert into invoice_lines select * from invoice_lines where item_key = 'cpu'",
+    ],
+    "assert_invoice_numbers_run_without_gaps": [
+        "delete from invoices where id = 'INV-24-002'",
+        "update invoices set id = 'INV-24-004' where id = 'INV-24-003'",
+        "update invoices set date = date '2026-04-01' where id = 'INV-24-001'",
+    ],
+    "assert_credits_never_exceed_what_they_credit": [
+        "update credit_notes set amount_left = 25.00",
+        "update int_invoices set credit_used = 20.00 where amount = 15.00",
+        "update int_invoices set credit_used = -1.00 where amount = 49.00",
+        "delete from credit_notes",
+    ],
+    "assert_service_periods_do_not_overlap": [
+        "update int_subscriptions_accepted set covered_to = date '2026-01-13' where subscription_id = 's1'",
+    ],
+    "assert_price_sets_that_bill_have_no_gap": [
+        "update int_price_tiers set tier_from = 101 where tier = 2",
+        "update int_price_tiers set tier_from = 99 where tier = 2",
+        "delete from int_price_tiers where tier = 2",
+        "update int_price_tiers set tier_from = 1 where tier = 1",
+    ],
+}
+
+
+def failures(law: str, planted: str = "") -> int:
+    """How many rows the law reports on the book, after the planted violation."""
+    text = (LAWS / f"{law}.sql").read_text(encoding="utf-8")
+    sql = re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r"\1", text)
+    sql = re.sub(r'\{\{ var\("invoice_prefix", "(.*?)"\) \}\}', r"\1", sql)
+    assert "{{" not in sql, "a law that needs more than ref cannot be tested here"
+    with duckdb.connect() as connection:
+        connection.execute(BOOK)
+        connection.execute(planted)
+        return len(connection.execute(sql).fetchall())
+
+
+def test_every_law_has_a_planted_violation() -> None:
+    assert {path.stem for path in LAWS.glob("*.sql")} == set(VIOLATIONS)
+
+
+@pytest.mark.parametrize("law", sorted(VIOLATIONS))
+def test_a_book_that_keeps_the_law_passes(law: str) -> None:
+    assert failures(law) == 0
+
+
+@pytest.mark.parametrize(("law", "planted"), [(law, planted) for law, list_ in VIOLATIONS.items() for planted in list_])
+def test_a_planted_violation_is_caught(law: str, planted: str) -> None:
+    assert failures(law, planted) > 0
