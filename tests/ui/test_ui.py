@@ -21,6 +21,9 @@ import pytest
 from dagster_ui import REPO, Run, Server, go, launch, open_launcher, shot, shown
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from loompin.lock import home_lock
+from loompin.settings import Settings
+
 NIGHT, NEXT_NIGHT, MONTH_END = "2026-02-10", "2026-02-11", "2026-03-10"
 EARLIER = ("2026-02-04", "2026-02-05")
 DOMAINS = sorted(path.stem for path in (REPO / "dbt_project" / "models" / "domains").glob("*.yml"))
@@ -194,16 +197,17 @@ def test_an_asset_and_a_group_at_the_same_time(ui: Server, window: BrowserContex
     one, group = window.new_page(), window.new_page()
     one.goto(f"{ui.url}/assets/marts/invoices")
     group.goto(f"{ui.url}/locations/loompin/asset-groups/strategy/lineage")
-    dialogs = [open_launcher(one, NEXT_NIGHT), open_launcher(group, NEXT_NIGHT)]
-    for dialog in dialogs:
-        launch(dialog)
-
-    group.goto(f"{ui.url}/runs")
-    expect(group.get_by_text("Queued (1)")).to_be_visible()
-    expect(group.get_by_text("In progress (1)")).to_be_visible()
-    # In the row of the run that waits, where its duration will be.
-    expect(group.get_by_text(re.compile(r"^Queued\W+$"))).to_have_count(1)
-    shot(group, "two-at-a-time")
+    # Meanwhile a night of the command line holds the home: the first run waits for it, the second for the first.
+    with home_lock(Settings(home=ui.home), "a night of the tests"):
+        dialogs = [open_launcher(one, NEXT_NIGHT), open_launcher(group, NEXT_NIGHT)]
+        for dialog in dialogs:
+            launch(dialog)
+        group.goto(f"{ui.url}/runs")
+        expect(group.get_by_text("Queued (1)")).to_be_visible()
+        expect(group.get_by_text("In progress (1)")).to_be_visible()
+        # In the row of the run that waits, where its duration will be.
+        expect(group.get_by_text(re.compile(r"^Queued\W+$"))).to_have_count(1)
+        shot(group, "two-at-a-time")
     runs = ui.wait_for_runs(before, 2)
     assert len(runs) == 2
     assert all(succeeded(ui, run) for run in runs)
