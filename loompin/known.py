@@ -183,26 +183,54 @@ class Files:
             with_gone: also rows that a later version of their file lacks, whether or not the table keeps them.
         """
         numbers, lineage = self._read_from(table, keep_gone=table.rows_stay or with_gone)
+        kept = [] if table.rows_stay or with_gone or not lineage else ["not coalesce(l.gone, false)"]
+        kept.append(f"not {_leaves(bad_that_stay)}")
+        told = f"{'coalesce(l.gone, false)' if lineage else 'false'} as _stays"
+        return self._rows(table, resolved, numbers, lineage, told, kept)
+
+    def history(self, table: Table, resolved: Resolved, held_now: str, bad_that_stay: Iterable[str] = ()) -> str:
+        """SQL of the rows of a table that any night up to this one knew, with the nights between which they stood.
+
+        Columns as of `rows`, but instead of `_stays`: `_ended_night` (since when its file lacks the row, or it is held
+        back; NULL if neither), `_refused` (it was held back between the two nights, not accepted).
+
+        Args:
+            table: the table, validated.
+            resolved: what its references mean.
+            held_now: SQL of the rows that the night holds back: `file_id`, `_row`.
+            bad_that_stay: columns whose wrong values do not make a row leave.
+        """
+        numbers, lineage = self._read_from(table, keep_gone=True)
+        held = f" left join ({held_now}) as n on n.file_id = p.file_id and n._row = p._row"
+        refused = f"({_leaves(bad_that_stay)} or n._row is not null)"
+        if not lineage:
+            told = f"cast(null as date) as _ended_night, {refused} as _refused"
+            return self._rows(table, resolved, numbers, None, told, (), held)
+        intervals = f"landing.{name('intervals_' + table.name)}"
+        self._intervals(table, intervals, held_now)
+        told = f"l.ended as _ended_night, coalesce(l.refused, {refused}) as _refused"
+        return self._rows(table, resolved, numbers, intervals, told, (), held)
+
+    def _rows(
+        self, table: Table, resolved: Resolved, numbers: Sequence[int], lineage: str | None, told: str,
+        kept: Sequence[str], join: str = "",
+    ) -> str:  # fmt: skip
+        """SQL of landed rows `p`, with since when each is known by its file or by its `lineage` `l`."""
         if not numbers:
             columns = ", ".join(f"cast(null as {column.data_type}) as {name(column.name)}" for column in table.columns)
             return (
                 f"select 0 as file_id, cast(0 as bigint) as _row, {columns}, cast(null as varchar) as _bad,"
                 " cast(null as date) as _brought, cast(null as date) as _known_night, '' as _source_file,"
-                " cast(null as bigint) as _source_line, false as _stays where false"
+                " cast(null as bigint) as _source_line, false as _stays, cast(null as date) as _ended_night,"
+                " false as _refused where false"
             )
         accepted, before, beginning = "p.accepted", f"coalesce(p.completed_before, {_NEVER})", "p.from_beginning"
-        brought, stays, join, kept = "p.accepted", "false", "", list[str]()
+        brought, where = "p.accepted", list(kept)
         if lineage:
-            join = f" left join {lineage} as l on l.file_id = p.file_id and l._row = p._row"
+            join = f" left join {lineage} as l on l.file_id = p.file_id and l._row = p._row{join}"
             accepted, before = f"coalesce(l.accepted, {accepted})", f"coalesce(l.completed_before, {before})"
             beginning, brought = f"coalesce(l.from_beginning, {beginning})", f"coalesce(l.brought, {brought})"
-            stays = "coalesce(l.gone, false)"
-            kept.append("(not p.lined or l._row is not null)")
-            if not table.rows_stay and not with_gone:
-                kept.append("not coalesce(l.gone, false)")
-        leaving = [f"'{column}'" for column in bad_that_stay]
-        stay = f" or list_has_all([{', '.join(leaving)}], string_split(p._bad, ','))" if leaving else ""
-        kept.append(f"(p._bad is null{stay})")
+            where.append("(not p.lined or l._row is not null)")
         without_time = f"case when {beginning} then {BEGINNING} else {brought} end"
         when = when_sql(table, "p.")
         time = f"coalesce(cast({when} as date), {without_time})" if when else without_time
@@ -211,8 +239,9 @@ class Files:
         return (
             f"select * from (select p.file_id, p._row, {resolved.columns}, p._bad, {without_time} as _brought,"
             f" case when {time} > {before} then {time} else {accepted} end as _known_night,"
-            f" p.source_file as _source_file, {self.line(numbers)} as _source_line, {stays} as _stays"
-            f" from ({self.parts(table, numbers)}) as p{join}{resolved.joins} where {' and '.join(kept)})"
+            f" p.source_file as _source_file, {self.line(numbers)} as _source_line, {told}"
+            f" from ({self.parts(table, numbers)}) as p{join}{resolved.joins}"
+            f"{' where ' if where else ''}{' and '.join(where)})"
             f" where _known_night <= {day(self.state.night)}"
         )
 
@@ -306,42 +335,18 @@ class Files:
         bytes of the whole file are and only the contract changed. It keeps the night that first accepted it. One that
         was held back from the start counts from the night that released it.
         """
-        columns = [name(column.name) for column in table.file_columns]
         last_night = self.state.nights[-1].night if self.state.nights else None
-        when = when_sql(table, "") or "cast(null as timestamp)"
-        last = {(v.source_file, v.content): n for n, v in enumerate(self.versions) if n in set(versions)}
-        standing = sorted(last.values())
-        former = [number for number in versions if number not in set(standing)]
-        was_bad = "select cast(null as integer) as file_id, cast(null as bigint) as _row where false"
-        if former:
-            was_bad = f"select file_id, _row from ({self.parts(table, former)}) where _bad is not null"
         self.connection.execute(
             f"""
             create table {target} as
-            with standing as (
-                select file_id, _row, _bad is not null as bad, {when} as at_time,
-                    hash({", ".join([*columns, "_raw"])}) as content,
-                    hash({", ".join(["_raw", "42", *reversed(columns)])}) as content_again
-                from ({self.parts(table, standing)})
-            ), copies as (
-                select *, row_number() over (partition by file_id, content, content_again order by _row) as copy
-                from standing
-            ), was_bad as (
-                {was_bad}
-            ), events as (
+            with {self._standing(table, versions)}, events as (
                 select version_id, row_number, min(night) filter (not released) as held,
                     min(night) filter (released) as released, arg_max(released, night) as last_released
                 from landing.held group by version_id, row_number
             ), accepted as (
-                select c.*, v.source_file, v.ordinal, s.is_current, v.accepted as brought, v.from_beginning,
-                    coalesce(v.completed_before, {_NEVER}) as before, e.held, e.released,
-                    coalesce(not e.last_released, false) as last_held,
-                    case when v.file_id = c.file_id then not c.bad else b._row is null end as good
-                from copies as c
-                join landing.files as s on s.file_id = c.file_id
-                join landing.files as v on v.stands_for = c.file_id
-                left join was_bad as b on b.file_id = v.file_id and b._row = c._row
-                left join events as e on e.version_id = v.version_id and e.row_number = c._row
+                select v.*, e.held, e.released, coalesce(not e.last_released, false) as last_held
+                from in_versions as v
+                left join events as e on e.version_id = v.version_id and e.row_number = v._row
             ), since as (
                 select a.*,
                     a.held is not null and case
@@ -370,6 +375,119 @@ class Files:
             """
         )
 
+    def _standing(self, table: Table, versions: Sequence[int]) -> str:
+        """SQL (common table expressions) of each row in each of some versions: `in_versions`.
+
+        Columns: `source_file`, `content`, `content_again`, `copy` (what makes it the same row in another version),
+        `file_id`, `_row` (where it stands), `version_id`, `ordinal`, `is_current`, `brought`, `before` (the nights that
+        accepted the version and that was completed before), `from_beginning`, `good`, `at_time`.
+        """
+        columns = [name(column.name) for column in table.file_columns]
+        when = when_sql(table, "") or "cast(null as timestamp)"
+        last = {(v.source_file, v.content): n for n, v in enumerate(self.versions) if n in set(versions)}
+        standing = sorted(last.values())
+        former = [number for number in versions if number not in set(standing)]
+        was_bad = "select cast(null as integer) as file_id, cast(null as bigint) as _row where false"
+        if former:
+            was_bad = f"select file_id, _row from ({self.parts(table, former)}) where _bad is not null"
+        return f"""standing as (
+                select file_id, _row, _bad is not null as bad, {when} as at_time,
+                    hash({", ".join([*columns, "_raw"])}) as content,
+                    hash({", ".join(["_raw", "42", *reversed(columns)])}) as content_again
+                from ({self.parts(table, standing)})
+            ), copies as (
+                select *, row_number() over (partition by file_id, content, content_again order by _row) as copy
+                from standing
+            ), was_bad as (
+                {was_bad}
+            ), in_versions as (
+                select c.*, v.source_file, v.version_id, v.ordinal, s.is_current, v.accepted as brought,
+                    v.from_beginning, coalesce(v.completed_before, {_NEVER}) as before,
+                    case when v.file_id = c.file_id then not c.bad else b._row is null end as good
+                from copies as c
+                join landing.files as s on s.file_id = c.file_id
+                join landing.files as v on v.stands_for = c.file_id
+                left join was_bad as b on b.file_id = v.file_id and b._row = c._row
+            )"""
+
+    def _intervals(self, table: Table, target: str, held_now: str) -> None:
+        """The nights between which each row of files with a lineage was accepted, or refused.
+
+        One row a row and interval: `file_id`, `_row` (where it stands last), `accepted` (the night with which the
+        interval begins), `completed_before` (the night completed before that), `from_beginning`, `brought`, `ended`,
+        `refused`.
+        """
+        versions = [
+            number
+            for number, version in enumerate(self.versions)
+            if version.table == table.name and version.source_file in self._lined
+        ]
+        night = day(self.state.night)
+        last_night = day(self.state.nights[-1].night if self.state.nights else None)
+        row = "source_file, content, content_again, copy"
+        # In some tables what a night accepted stays so, whatever becomes of its file and of the rules.
+        was_known = "state = 'accepted' and coalesce(cast(at_time as date), night) <= night"
+        stays = f"bool_or({was_known}) over (partition by {row} order by night)" if table.rows_stay else "false"
+        self.connection.execute(
+            f"""
+            create table {target} as
+            with {self._standing(table, versions)}, versions as (
+                select source_file, version_id, ordinal, accepted from landing.files
+                where file_id in ({", ".join(map(str, versions))})
+            ), nights as (
+                select night, max(before) as before from (
+                    select accepted as night, coalesce(completed_before, {_NEVER}) as before from landing.files
+                    union all select night, coalesce(completed_before, {_NEVER}) from landing.completed
+                    union all select {night}, {last_night}
+                ) group by night
+            ), points as (
+                select source_file, accepted as night from versions
+                union select v.source_file, h.night from landing.held as h
+                    join versions as v on v.version_id = h.version_id
+                union select source_file, {night} from versions
+            ), at_points as (
+                select p.source_file, p.night, max(v.ordinal) as ordinal
+                from points as p join versions as v on v.source_file = p.source_file and v.accepted <= p.night
+                group by p.source_file, p.night
+            ), told as (
+                select {row}, arg_max(file_id, ordinal) as file_id, arg_max(_row, ordinal) as _row,
+                    min(brought) as brought, bool_or(from_beginning) as from_beginning, any_value(at_time) as at_time
+                from in_versions group by {row}
+            ), held_then as (
+                select p.source_file, p.night, h.row_number, arg_max(h.released, h.night) as released
+                from at_points as p
+                join versions as v on v.source_file = p.source_file and v.ordinal = p.ordinal
+                join landing.held as h on h.version_id = v.version_id and h.night <= p.night
+                where p.night < {night}
+                group by p.source_file, p.night, h.row_number
+            ), states as (
+                select t.*, p.night, case
+                        when s.ordinal is null then 'absent'
+                        when not s.good or h.released = false or (p.night >= {night} and n._row is not null)
+                            then 'refused'
+                        else 'accepted'
+                    end as state
+                from told as t
+                join at_points as p on p.source_file = t.source_file
+                left join in_versions as s on s.source_file = t.source_file and s.content = t.content
+                    and s.content_again = t.content_again and s.copy = t.copy and s.ordinal = p.ordinal
+                left join held_then as h
+                    on h.source_file = p.source_file and h.night = p.night and h.row_number = s._row
+                left join ({held_now}) as n on n.file_id = s.file_id and n._row = s._row
+            ), kept as (
+                select * replace (case when {stays} then 'accepted' else state end as state) from states
+            ), turns as (
+                select *, lag(state) over (partition by {row} order by night) is distinct from state as turned from kept
+            ), starts as (
+                select *, lead(night) over (partition by {row} order by night) as ended from turns where turned
+            )
+            select s.file_id, s._row, s.night as accepted, n.before as completed_before, s.from_beginning, s.brought,
+                s.ended, s.state = 'refused' as refused
+            from starts as s join nights as n on n.night = s.night
+            where s.state <> 'absent'
+            """
+        )
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -380,6 +498,13 @@ class Resolved:
     columns: str
     joins: str
     known: tuple[str, ...] = ()
+
+
+def _leaves(bad_that_stay: Iterable[str]) -> str:
+    """SQL that is true for a row `p` that leaves for a value of the wrong type."""
+    columns = ", ".join(literal(column) for column in bad_that_stay)
+    stays = f" and not list_has_all([{columns}], string_split(p._bad, ','))" if columns else ""
+    return f"(p._bad is not null{stays})"
 
 
 def when_sql(table: Table, prefix: str) -> str:

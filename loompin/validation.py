@@ -21,7 +21,7 @@ from typing import Any, Literal
 import duckdb
 import pyarrow as pa
 
-from loompin import known, sqltext, versions
+from loompin import history, known, sqltext, versions
 from loompin import rules as rules_module
 from loompin.contracts import Column, Contracts, Severity, Table
 from loompin.identity import Identities
@@ -158,7 +158,10 @@ class _Validation:
             if table.name == "validation_rules":
                 self._read_platform_rules()
             elif table.name == "tenants":
-                rows = self.connection.execute("select id, slug from source.tenants order by id").fetchall()
+                # A tenant that was known once stays known, by the slug that it was known by first.
+                rows = self.connection.execute(
+                    "select id, arg_min(slug, _known_night) from landing.history_tenants group by id order by id"
+                ).fetchall()
                 self._resolve("tenants", Identities([row[0] for row in rows], [(row[1], row[0]) for row in rows]))
             elif table.name == "users":
                 rows = self.connection.execute("select id from source.users").fetchall()
@@ -340,6 +343,7 @@ class _TableValidation:
         if self.current:
             self._find_failing()
             self._quarantine_misfits()
+            self._keep_what_was_accepted()
             self._take_off("quarantined", "landing.failing", self._leaving())
             read, several = self._count()
             self._tell_apart(several)
@@ -365,6 +369,8 @@ class _TableValidation:
         self.connection.execute(
             f"create or replace view source.{name(self.table.name)} as select {columns} from {self._passing()} as r"
         )
+        if self.table.history:
+            history.make(self.connection, self.files, self.table, self._resolved(), self._bad_that_stay())
         for column in sorted(self.whole.needed.get(self.table.name, ())):
             rows = self.rows
             if self.current:
@@ -504,6 +510,28 @@ class _TableValidation:
     def _leaving(self) -> str:
         names = {rule.name for rule in self.rules if rule.severity != "warn"}
         return f"x.rule in ({', '.join(literal(rule) for rule in sorted(names))})" if names else "false"
+
+    def _keep_what_was_accepted(self) -> None:
+        """In tables whose rows stay, a row that a completed night accepted stays though it breaks a rule by now: what
+        was billed by it would change. Whoever changed the rule, or what the row refers to, is told."""
+        nights = self.whole.state.nights
+        if not (self.table.rows_stay and nights and self.found_failing):
+            return
+        kept = (
+            f"x.table_name = {literal(self.table.name)} and {self._leaving()}"
+            f" and exists (select 1 from {self.rows} as r where"
+            f" r.file_id = x.file_id and r._row = x._row and r._known_night <= {day(nights[-1].night)})"
+        )
+        counts = self.connection.execute(
+            f"select x.rule, count(*) from landing.failing as x where {kept} group by x.rule order by x.rule"
+        ).fetchall()
+        if counts:
+            self.connection.execute(f"delete from landing.failing as x where {kept}")
+        for rule, count in counts:
+            rows = "1 row that an earlier night accepted breaks" if count == 1 else (
+                f"{count} rows that an earlier night accepted break"
+            )  # fmt: skip
+            self.warnings.append(f"{rows} {rule} by now; they stay accepted")
 
     def _take_off(self, status: str, found: str, where: str) -> None:
         """Take the rows that broke a rule of severity quarantine or block off the accepted ones, into the
