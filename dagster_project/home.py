@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,15 +28,26 @@ _UNDER_WAY = [
 
 
 def prepare(settings: Settings) -> Path:
-    """Make DAGSTER_HOME if it is not there and name it in this process's environment. Its `dagster.yaml` is kept."""
+    """Make DAGSTER_HOME if it is not there and name it in this process's environment.
+
+    Its `dagster.yaml` follows the project's until somebody edits it; then it is theirs.
+    """
     settings.prepare()
     config = settings.dagster_home / "dagster.yaml"
-    if not config.exists():
+    wanted = _copied((PROJECT_ROOT / "dagster.yaml").read_text(encoding="utf-8"))
+    found = config.read_text(encoding="utf-8") if config.exists() else ""
+    if found != wanted and (not found or found == _copied(found.partition("\n")[2])):
         working = config.with_name(f".dagster.yaml.{os.getpid()}")
-        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", working)
+        working.write_text(wanted, encoding="utf-8")
         working.replace(config)
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     return settings.dagster_home
+
+
+def _copied(template: str) -> str:
+    """A template with a first line that tells whether it was edited since."""
+    digest = hashlib.sha256(template.encode()).hexdigest()[:12]
+    return f"# Copied from the project's dagster.yaml ({digest}) and kept up with it until it is edited.\n{template}"
 
 
 @contextlib.contextmanager

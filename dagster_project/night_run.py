@@ -26,13 +26,12 @@ import duckdb
 
 from dagster_project import manifest
 from dagster_project.dbt_process import DbtProcess, NodeResult, Outcome
-from loompin import dbt_docs, quality_docs
+from loompin import contracts, dbt_docs, quality_docs
 from loompin import night as nights
 from loompin.lock import home_lock
 from loompin.night import Landed, NightPlan
 from loompin.publish import Published
 from loompin.settings import EXPECTATIONS, PROJECT_ROOT, Settings
-from loompin.validation import CheckResult
 
 RESOURCE = "night_run"
 WAIT_SECONDS = 4 * 3600.0
@@ -221,9 +220,7 @@ class NightRun:
         """Begin to make Data Docs of what landing found, in a process of its own."""
         if self._docs is None:
             handover = self.settings.scratch / f"data-docs-{os.getpid()}.json"
-            found = quality_docs.NightResults(
-                landed.night, [_rule_result(check) for table in landed.tables for check in table.checks]
-            )
+            found = quality_docs.NightResults.of(landed, contracts.load())
             self._docs = quality_docs.start(found, handover, self.settings.docs / "gx")
 
     def quality_docs(self, landed: Landed) -> Path:
@@ -301,15 +298,6 @@ def made_by() -> str:
     for path in [*sorted((PROJECT_ROOT / "loompin").glob("**/*.py")), *sorted(EXPECTATIONS.glob("*.yml"))]:
         told.update(path.name.encode() + b"\0" + Path(path).read_bytes() + b"\0")
     return told.hexdigest()[:20]
-
-
-def _rule_result(check: CheckResult) -> quality_docs.RuleResult:
-    return quality_docs.RuleResult(
-        table=check.table, rule=check.rule_id.removeprefix(f"{check.table}."), rule_id=check.rule_id,
-        rule_type=check.kind, column=check.column, severity=check.severity, status=check.status,
-        rows_checked=check.rows_checked, rows_failed=check.rows_failed, params=check.params, sample=check.sample_keys,
-        sql=check.sql, message=check.message,
-    )  # fmt: skip
 
 
 @contextlib.contextmanager

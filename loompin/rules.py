@@ -262,7 +262,8 @@ def _unique(table: Table, column: Column, params: dict[str, Any], rule_name: str
 
 def _check_pattern(pattern: str) -> None:
     try:
-        duckdb.execute("select regexp_matches('', ?)", [pattern])
+        # A parameter instead of a constant would import pandas, which takes a quarter of a second.
+        duckdb.execute(f"select regexp_matches('', {literal(pattern)})")
     except duckdb.Error as error:
         raise ValueError(f"RE2 does not accept the pattern '{pattern}' ({str(error).splitlines()[0]})") from error
 

@@ -119,6 +119,27 @@ def evaluated(events: list[dg.EventLogEntry]) -> dict[str, object]:
     }
 
 
+# -- the instance ----------------------------------------------------------------------------------------------------
+
+
+def test_a_homes_dagster_yaml_follows_the_projects_until_it_is_edited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template, settings = tmp_path / "dagster.yaml", Settings(home=tmp_path / "home")
+    monkeypatch.setattr(home, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    config = settings.dagster_home / "dagster.yaml"
+    for text in ("telemetry:\n  enabled: false\n", "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"):
+        template.write_text(text, encoding="utf-8")
+        home.prepare(settings)
+        assert config.read_text(encoding="utf-8").partition("\n")[2] == text
+    edited = config.read_text(encoding="utf-8") + "retention: {}\n"
+    config.write_text(edited, encoding="utf-8")
+    template.write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    home.prepare(settings)
+    assert config.read_text(encoding="utf-8") == edited
+
+
 # -- definitions ------------------------------------------------------------------------------------------------------
 
 
