@@ -27,7 +27,7 @@ from loompin import night, publish
 from loompin.rules import Expectations
 from loompin.settings import Settings
 
-MARTS = ("credit_notes", "invoice_lines", "invoices", "tenant_usage_daily")
+MARTS = ("credit_notes", "invoice_lines", "invoices", "ledger_entries", "tenant_usage_daily")
 
 
 @dataclass(frozen=True)

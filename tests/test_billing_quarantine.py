@@ -24,7 +24,7 @@ OTHER = "00000000-0000-4000-8000-000000000002"
 RULES = {
     "usage_events": {"cancels_nothing", "cancels_itself", "already_cancelled", "no_subscription", "unpriced"},
     "subscriptions": {"subscription_overlap", "unpriced"},
-    "payments": {"unknown_invoice", "wrong_currency"},
+    "payments": {"excess_refund", "unknown_invoice", "wrong_currency"},
 }
 
 

@@ -78,7 +78,7 @@
 
 {#- INV-24-001 from 1: the prefix and a number of at least three digits. -#}
 {% macro document_number(prefix, number) -%}
-    {{ "'" ~ prefix ~ "'" }} || case
+    {{ dbt.string_literal(dbt.escape_single_quotes(prefix)) }} || case
         when {{ number }} < 10 then '00'
         when {{ number }} < 100 then '0'
         else ''

@@ -1,16 +1,25 @@
--- Law 7: numbers run from 1 without a gap, in the order of date, tenant slug and currency.
+-- Law 7: numbers of invoices and of credit notes run from 1 without a gap, invoices in the order of date, tenant slug
+-- and currency, notes in the order of the invoices that opened them.
 with
 
-numbered as (
+placed as (
 
     select
-        id,
-        cast(replace(id, '{{ var("invoice_prefix", "INV-24-") }}', '') as bigint) as number,
-        row_number() over (order by date, tenant_slug, currency) as place
-    from {{ ref('invoices') }}
+        invoices.id,
+        notes.id as credit_note_id,
+        row_number() over (order by invoices.date, invoices.tenant_slug, invoices.currency) as place,
+        row_number() over (
+            order by
+                case when notes.id is null then 1 else 0 end,
+                invoices.date, invoices.tenant_slug, invoices.currency
+        ) as note_place
+    from {{ ref('invoices') }} as invoices
+    left join {{ ref('credit_notes') }} as notes on invoices.id = notes.invoice_id
 
 )
 
 select *
-from numbered
-where number <> place
+from placed
+where
+    id <> {{ document_number(var('invoice_prefix'), 'place') }}
+    or credit_note_id <> {{ document_number(var('credit_note_prefix'), 'note_place') }}

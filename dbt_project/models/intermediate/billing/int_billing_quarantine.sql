@@ -152,28 +152,41 @@ unpriced_months as (
 
 ),
 
-owed as (
-
-    select
-        payments.*,
-        coalesce(invoices.currency, notes.currency) as owed_currency
-    from {{ ref('stg_payments') }} as payments
-    left join {{ ref('int_invoices') }} as invoices on payments.invoice_id = invoices.invoice_id
-    -- A negative payment that names a credit note pays it out.
-    left join {{ ref('int_invoices') }} as notes
-        on
-            payments.invoice_id = notes.credit_note_id
-            and payments.amount < 0
-
-),
-
+-- A refund pays out what its credit note has left; what it says beyond that is told, and the row stays.
 refused_payments as (
 
-    select *
-    from owed
+    select
+        applied.payment_id,
+        case when applied.status = 'counted' then 'excess_refund' else applied.status end as rule,
+        case
+            when applied.status = 'wrong_currency' then payments.currency
+            when applied.status = 'unknown_invoice' then payments.invoice_id
+            else cast(applied.amount as {{ dbt.type_string() }})
+        end as value,
+        case
+            when applied.status = 'unknown_invoice' then 'no invoice has this id yet'
+            when applied.status = 'wrong_currency' then 'the invoice is in ' || applied.currency
+            else 'the credit note had ' || cast(coalesce(uses.amount, 0) as {{ dbt.type_string() }}) || ' left'
+        end
+        || '; not counted, '
+        || cast(
+            case when applied.status = 'counted' then applied.amount + coalesce(uses.amount, 0) else applied.amount end
+            as {{ dbt.type_string() }}
+        )
+        || coalesce(' ' || payments.currency, '') as reason,
+        payments.source_file,
+        payments.source_line,
+        payments.row_json,
+        payments.received_at
+    from {{ ref('int_payments_applied') }} as applied
+    inner join {{ ref('stg_payments') }} as payments on applied.payment_id = payments.payment_id
+    left join {{ ref('int_credit_uses') }} as uses on applied.payment_id = uses.payment_id
     where
-        owed_currency is null
-        or coalesce(currency, '') <> owed_currency
+        applied.status <> 'counted'
+        or (
+            applied.credit_note_id is not null
+            and applied.amount + coalesce(uses.amount, 0) < 0
+        )
 
 ),
 
@@ -235,13 +248,9 @@ refused as (
         'payments' as table_name,
         source_file,
         source_line,
-        case when owed_currency is null then 'unknown_invoice' else 'wrong_currency' end as rule,
-        case when owed_currency is null then invoice_id else currency end as value,
-        case
-            when owed_currency is null then 'no invoice has this id yet'
-            else 'the invoice is in ' || owed_currency
-        end
-        || '; not counted, ' || cast(amount as {{ dbt.type_string() }}) || coalesce(' ' || currency, '') as reason,
+        rule,
+        value,
+        reason,
         row_json,
         received_at
     from refused_payments

@@ -60,3 +60,10 @@ select
     'payments' as table_name,
     'wrong_currency' as rule,
     'currency' as column_name
+
+union all
+
+select
+    'payments' as table_name,
+    'excess_refund' as rule,
+    'amount' as column_name

@@ -1,4 +1,4 @@
--- One row an invoice: a tenant, currency and first of a month, with its number, its credit note and the credit it uses.
+-- One row an invoice: a tenant, currency and first of a month, with its number, its due date and the note it opens.
 with
 
 sums as (
@@ -23,96 +23,68 @@ numbered as (
         greatest(lines_amount, 0) as amount,
         -- Below 0 the invoice is brought to 0 and the rest is a credit note.
         greatest(-lines_amount, 0) as credited,
-        row_number() over (order by invoice_date, tenant_slug, currency) as invoice_number
+        -- The order in which they became final: with the night of their date, then by slug and currency.
+        row_number() over (order by invoice_date, tenant_slug, currency, tenant_id) as invoice_number
     from sums
 
 ),
 
--- What is left of the tenant's notes after each invoice: what was left before, and the new note, less the invoice,
--- never below 0. Without the "never below 0" it is a running sum; its deepest dip below 0 so far is what that rule
--- gave back.
-flows as (
+noted as (
 
     select
         *,
-        sum(case when credited > 0 then 1 else 0 end) over (order by invoice_number) as note_number,
-        sum(credited - amount) over (
-            partition by tenant_id, currency order by invoice_date
-        ) as running_sum
+        sum(case when credited > 0 then 1 else 0 end) over (
+            order by invoice_number rows between unbounded preceding and current row
+        ) as note_number
     from numbered
-
-),
-
-notes_left as (
-
-    select
-        *,
-        running_sum - least(
-            0, min(running_sum) over (partition by tenant_id, currency order by invoice_date)
-        ) as credit_left
-    from flows
 
 ),
 
 terms as (
 
     select
-        notes_left.tenant_id,
-        notes_left.currency,
-        notes_left.invoice_date,
+        noted.invoice_number,
         subscriptions.net_terms_days,
         -- The subscription that covers the date, else the last one before it.
         row_number() over (
-            partition by notes_left.tenant_id, notes_left.currency, notes_left.invoice_date
+            partition by noted.invoice_number
             order by
                 case
                     when
-                        subscriptions.started_on <= notes_left.invoice_date
-                        and subscriptions.covered_to > notes_left.invoice_date
+                        subscriptions.started_on <= noted.invoice_date
+                        and subscriptions.covered_to > noted.invoice_date
                         then 0
-                    when subscriptions.started_on <= notes_left.invoice_date then 1
+                    when subscriptions.started_on <= noted.invoice_date then 1
                     else 2
                 end asc,
                 subscriptions.started_on desc,
                 subscriptions.subscription_id asc
         ) as place
-    from notes_left
+    from noted
     inner join {{ ref('int_subscriptions_accepted') }} as subscriptions
         on
-            notes_left.tenant_id = subscriptions.tenant_id
-            and notes_left.currency = subscriptions.currency
+            noted.tenant_id = subscriptions.tenant_id
+            and noted.currency = subscriptions.currency
             -- What becomes known later never moves the due date of a final invoice.
-            and notes_left.invoice_date >= subscriptions.known_close
+            and noted.invoice_date >= subscriptions.known_close
 
 )
 
 select
-    {{ document_number(var('invoice_prefix', 'INV-24-'), 'notes_left.invoice_number') }} as invoice_id,
-    notes_left.invoice_number,
-    notes_left.tenant_id,
-    notes_left.tenant_slug,
-    notes_left.currency,
-    notes_left.invoice_date,
-    cast({{ dbt.dateadd('day', 'terms.net_terms_days', 'notes_left.invoice_date') }} as date) as due_date,
-    cast(notes_left.amount as decimal(18, 2)) as amount,
-    cast(notes_left.credited as decimal(18, 2)) as credited,
+    {{ document_number(var('invoice_prefix'), 'noted.invoice_number') }} as invoice_id,
+    noted.invoice_number,
+    noted.tenant_id,
+    noted.tenant_slug,
+    noted.currency,
+    noted.invoice_date,
+    cast({{ dbt.dateadd('day', 'coalesce(terms.net_terms_days, 30)', 'noted.invoice_date') }} as date) as due_date,
+    cast(noted.amount as decimal(18, 2)) as amount,
+    cast(noted.credited as decimal(18, 2)) as credited,
     case
-        when notes_left.credited > 0
-            then {{ document_number(var('credit_note_prefix', 'CN-24-'), 'notes_left.note_number') }}
-    end as credit_note_id,
-    cast(
-        coalesce(
-            lag(notes_left.credit_left) over (
-                partition by notes_left.tenant_id, notes_left.currency order by notes_left.invoice_date
-            ),
-            0
-        ) + notes_left.credited - notes_left.credit_left as decimal(18, 2)
-    ) as credit_used,
-    cast(notes_left.credit_left as decimal(18, 2)) as credit_left
-from notes_left
-inner join terms
+        when noted.credited > 0 then {{ document_number(var('credit_note_prefix'), 'noted.note_number') }}
+    end as credit_note_id
+from noted
+left join terms
     on
-        notes_left.tenant_id = terms.tenant_id
-        and notes_left.currency = terms.currency
-        and notes_left.invoice_date = terms.invoice_date
+        noted.invoice_number = terms.invoice_number
         and terms.place = 1

@@ -10,10 +10,23 @@ payments as (
 
     select
         invoice_id,
-        currency,
         sum(amount) as paid
-    from {{ ref('stg_payments') }}
-    group by invoice_id, currency
+    from {{ ref('int_payments_applied') }}
+    where
+        status = 'counted'
+        and credit_note_id is null
+    group by invoice_id
+
+),
+
+credits as (
+
+    select
+        invoice_id,
+        sum(amount) as used
+    from {{ ref('int_credit_uses') }}
+    where invoice_id is not null
+    group by invoice_id
 
 ),
 
@@ -45,14 +58,11 @@ balances as (
     select
         invoices.*,
         line_hashes.lines_hash,
-        invoices.amount - invoices.credit_used - coalesce(payments.paid, 0) as balance
+        invoices.amount - coalesce(credits.used, 0) - coalesce(payments.paid, 0) as balance
     from invoices
     inner join line_hashes on invoices.invoice_id = line_hashes.invoice_id
-    -- A payment in another currency does not count.
-    left join payments
-        on
-            invoices.invoice_id = payments.invoice_id
-            and invoices.currency = payments.currency
+    left join credits on invoices.invoice_id = credits.invoice_id
+    left join payments on invoices.invoice_id = payments.invoice_id
 
 )
 
