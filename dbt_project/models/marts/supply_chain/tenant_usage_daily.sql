@@ -4,14 +4,14 @@ usage as (
 
     select
         tenant_id,
-        tenant_slug,
+        {{ dbt.any_value('tenant_slug') }} as tenant_slug,
         usage_date,
         driver_key,
         cast(sum(quantity) as decimal(38, 6)) as quantity,
-        count(*) as events
-    from {{ ref('int_usage_events_classified') }}
-    where status = 'counted'
-    group by tenant_id, tenant_slug, usage_date, driver_key
+        cast(sum(events) as bigint) as events
+    from {{ ref('int_usage_days') }}
+    group by tenant_id, usage_date, driver_key
+    having sum(events) > 0
 
 ),
 
