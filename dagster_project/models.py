@@ -22,6 +22,7 @@ from loompin.settings import DBT_PROJECT
 
 Node = Mapping[str, Any]
 LANDING_SCHEMA = "landing"
+HISTORY = "history_"
 
 
 class Translator(DagsterDbtTranslator):
@@ -34,7 +35,10 @@ class Translator(DagsterDbtTranslator):
         """The layer and the name of a model; the landed table of a source."""
         name = dbt_resource_props["name"]
         if dbt_resource_props["resource_type"] == "source":
-            return landing_key(name) if dbt_resource_props["schema"] == LANDING_SCHEMA else source_key(name)
+            if dbt_resource_props["schema"] != LANDING_SCHEMA:
+                return source_key(name)
+            # What each night knew of a table is the same step's work on the same rows.
+            return source_key(name.removeprefix(HISTORY)) if name.startswith(HISTORY) else landing_key(name)
         return dg.AssetKey([_folders(dbt_resource_props)[0], name])
 
     def get_group_name(self, dbt_resource_props: Node) -> str:
@@ -84,7 +88,11 @@ class Models:
     @property
     def landing_tables(self) -> list[Node]:
         """The declared tables that the loader writes about the run."""
-        return [source for source in self.manifest["sources"].values() if source["schema"] == LANDING_SCHEMA]
+        return [
+            source
+            for source in self.manifest["sources"].values()
+            if source["schema"] == LANDING_SCHEMA and not source["name"].startswith(HISTORY)
+        ]
 
     @functools.cached_property
     def sources_read(self) -> frozenset[dg.AssetKey]:
@@ -106,7 +114,7 @@ def read(manifest: Mapping[str, Any]) -> Models:
             # The translator's own metadata would carry the whole manifest with each of some two hundred assets.
             specs[unique_id] = spec.replace_attributes(
                 metadata=translator.get_metadata(node),
-                deps=[dg.AssetDep(dep.asset_key) for dep in spec.deps],
+                deps=[dg.AssetDep(key) for key in dict.fromkeys(dep.asset_key for dep in spec.deps)],
                 kinds={"dbt", "duckdb", str(node["config"].get("materialized"))},
             )
     # In the order of lineage, in which Dagster wants its events.
