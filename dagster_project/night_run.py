@@ -26,7 +26,7 @@ import duckdb
 
 from dagster_project import manifest
 from dagster_project.dbt_process import DbtProcess, NodeResult, Outcome
-from loompin import contracts, dbt_docs, quality_docs
+from loompin import contracts, dbt_docs, invoice_pdfs, quality_docs, reading
 from loompin import night as nights
 from loompin.lock import home_lock
 from loompin.night import Landed, NightPlan
@@ -55,8 +55,8 @@ class Log(Protocol):
 class Watch:
     """What the starter of a run sees of it: progress while it goes, its findings afterwards.
 
-    `progress` is called with the stage (land, derive, docs, publish), what is done now, and how far it is (done, total;
-    zeros where that is not known).
+    `progress` is called with the stage (land, derive, publish, invoices, docs), what is done now, and how far it is
+    (done, total; zeros where that is not known). `without_pdf` says which invoices have no PDF, and why.
     """
 
     progress: Callable[[str, str, int, int], None] = lambda *_told: None
@@ -66,6 +66,7 @@ class Watch:
     models_built: int = 0
     tests_passed: int = 0
     unchanged: bool = False
+    without_pdf: str = ""
     problems: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -216,6 +217,22 @@ class NightRun:
         self.watch.published = nights.publish(self.settings, plan, self.run_id)
         return self.watch.published
 
+    def write_invoices(self) -> invoice_pdfs.Made:
+        """Make the PDFs of the published invoices that have none.
+
+        Raises:
+            loompin.invoice_pdfs.PdfsFailed: some could not be made; the others are there.
+            loompin.reading.NothingPublished: no night has been published in this home.
+        """
+        with self.watch.stage("invoices"):
+            try:
+                return invoice_pdfs.make(
+                    self.settings, lambda what, done, total: self.watch.progress("invoices", what, done, total)
+                )
+            except invoice_pdfs.PdfsFailed as error:
+                self.watch.without_pdf = str(error)
+                raise
+
     def start_quality_docs(self, landed: Landed) -> None:
         """Begin to make Data Docs of what landing found, in a process of its own."""
         if self._docs is None:
@@ -305,5 +322,5 @@ def told() -> Iterator[None]:
     """Turn an error that the user can do something about into a failure with its message alone, without retries."""
     try:
         yield
-    except (nights.NightError, nights.UsageError) as error:
+    except (nights.NightError, nights.UsageError, invoice_pdfs.PdfsFailed, reading.NothingPublished) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -1,7 +1,7 @@
-"""What a night ends with: the published file, and the pages about it (Data Docs, dbt docs).
+"""What a night ends with: the published file, the invoices' PDFs, and the pages about it (Data Docs, dbt docs).
 
-How a file is published is in `loompin.night` and `loompin.publish`; how pages are made in `loompin.quality_docs` and
-`loompin.dbt_docs`.
+How a file is published is in `loompin.night` and `loompin.publish`; how PDFs are made in `loompin.invoice_pdfs`, and
+pages in `loompin.quality_docs` and `loompin.dbt_docs`.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,11 +16,12 @@ from dagster_project.models import Models
 from dagster_project.night_run import RESOURCE, NightRun, PagesFailed, told
 from dagster_project.partitions import NIGHTS, ONE_RUN, night_of
 from dagster_project.source_assets import source_key
-from loompin import dbt_docs, publish
+from loompin import dbt_docs, invoice_pdfs, publish
 from loompin import night as nights
 from loompin.contracts import Contracts
 
 PUBLISHED = dg.AssetKey(["published", "analytics"])
+INVOICE_PDFS = dg.AssetKey(["docs", "invoice_pdfs"])
 QUALITY_DOCS = dg.AssetKey(["docs", "data_quality"])
 DBT_DOCS = dg.AssetKey(["docs", "dbt"])
 
@@ -29,8 +30,8 @@ _FRESH = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=25), fail_wi
 
 
 def publishing_assets(contracts: Contracts, models: Models) -> list[dg.AssetsDefinition]:
-    """The published file and the pages."""
-    return [_published(contracts, models), _docs(contracts)]
+    """The published file, the invoices' PDFs and the pages."""
+    return [_published(contracts, models), _invoice_pdfs(), _docs(contracts)]
 
 
 def _published(contracts: Contracts, models: Models) -> dg.AssetsDefinition:
@@ -102,6 +103,50 @@ def _published(contracts: Contracts, models: Models) -> dg.AssetsDefinition:
         )
 
     return publish_night
+
+
+def _invoice_pdfs() -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="invoice_pdfs",
+        description="Make the PDFs of invoices that have none yet, from the published file alone.",
+        specs=[
+            dg.AssetSpec(
+                key=INVOICE_PDFS,
+                deps=[PUBLISHED],
+                description=(
+                    "One PDF an invoice, `invoices/<id>.pdf` in the home, made once and never written again. An invoice"
+                    " whose PDF cannot be made fails the run, not the publication; the next run makes it."
+                ),
+                group_name=describe.PUBLISHING,
+                owners=describe.owners(describe.PUBLISHING),
+                kinds={"pdf", "typst"},
+                metadata={
+                    "dagster/code_references": describe.code_reference(
+                        (Path(invoice_pdfs.__file__), None, "how it is made"),
+                        (invoice_pdfs.TEMPLATE, None, "how it looks"),
+                    ),
+                },
+            )
+        ],
+        partitions_def=NIGHTS, backfill_policy=ONE_RUN, required_resource_keys={RESOURCE}, pool="warehouse",
+    )  # fmt: skip
+    def make_invoice_pdfs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        run: NightRun = context.resources.night_run
+        run.plan(night_of(context))  # which completes a night that was killed after its publication
+        with told():
+            made = run.write_invoices()
+        return dg.MaterializeResult(
+            asset_key=INVOICE_PDFS,
+            metadata={
+                "path": dg.MetadataValue.path(str(run.settings.invoices)),
+                "made": made.count,
+                "there": made.there,
+                "bytes": made.bytes,
+                "seconds": round(made.seconds, 3),
+            },
+        )
+
+    return make_invoice_pdfs
 
 
 def _docs(contracts: Contracts) -> dg.AssetsDefinition:

@@ -80,6 +80,7 @@ def nightly(
     """
     with _command(debug) as settings:
         from loompin import night as nights
+        from loompin.invoice_pdfs import PdfsFailed
         from loompin.lock import home_lock
 
         night = date_ or nights.yesterday()
@@ -90,6 +91,7 @@ def nightly(
         with home_lock(settings, f"loompin nightly --date {night}"):
             plan = _planned(settings, night)
             if nights.is_complete(settings, plan):
+                _write_missing_invoices(settings)
                 _show_complete(settings, night)
                 return
             with _progress() as progress:
@@ -100,6 +102,8 @@ def nightly(
                 summary = run_nightly(settings, night, Watch(progress=progress), _traces if debug else None)
             if summary.watch.landed is not None:
                 _show_night(settings, summary.watch.landed, summary.success, time.perf_counter() - started)
+            if summary.watch.without_pdf and len(set(summary.problems)) == 1:
+                raise PdfsFailed(f"the night {night} is published, but {summary.watch.without_pdf}")
             if not summary.success:
                 raise nights.NightError(_why(settings, night, [*summary.watch.problems, *summary.problems]))
             if plan.mode == "earlier":
@@ -301,6 +305,16 @@ def _planned(settings: Settings, night: date) -> NightPlan:
     if plan.mode == "new":
         sources.discover(settings.source, contracts.load())
     return plan
+
+
+def _write_missing_invoices(settings: Settings) -> None:
+    """Make the PDFs that a run before this one could not make, or that somebody removed."""
+    from loompin import invoice_pdfs
+
+    if invoice_pdfs.missing(settings):
+        with _progress() as progress:
+            made = invoice_pdfs.make(settings, lambda what, done, total: progress("invoices", what, done, total))
+        _say(f"{made.count:,} invoices had no PDF and have one now.")
 
 
 def _show_complete(settings: Settings, night: date) -> None:

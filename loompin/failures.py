@@ -40,7 +40,7 @@ def explain(error: BaseException, settings: Settings | None) -> Failure:
     import duckdb
     import pydantic
 
-    from loompin import contracts, lock, night, privacy, publish, reading, rules, sources
+    from loompin import contracts, invoice_pdfs, lock, night, privacy, publish, reading, rules, sources
 
     if isinstance(error, UnknownId | sources.NoSource | night.UsageError | reading.QueryRefused):
         return Failure(2, str(error))
@@ -61,6 +61,8 @@ def explain(error: BaseException, settings: Settings | None) -> Failure:
         return Failure(1, str(error))
     if full := _full_disk(error, settings):
         return full
+    if isinstance(error, invoice_pdfs.PdfsFailed):
+        return Failure(1, str(error), "mend what is said, then run the same night again; PDFs that are there stay")
     if isinstance(error, duckdb.OutOfMemoryException):
         return Failure(1, f"not enough memory: {_first_line(error)}", "close other programs, or ask for less at a time")
     if isinstance(error, duckdb.IOException | duckdb.FatalException | duckdb.SerializationException):

@@ -19,6 +19,7 @@ _IN_WORDS = {
     "derive": "deriving (dbt)",
     "docs": "writing docs",
     "publish": "publishing",
+    "invoices": "writing invoice PDFs",
 }
 
 

@@ -45,11 +45,14 @@ def night(settings: Settings, landed: Landed, success: bool, seconds: float) -> 
 
 
 def where(settings: Settings) -> Iterator[Part]:
-    """Where the published file is, what is in it, and a first query."""
+    """Where the published file and the invoices are, what is in it, and a first query."""
     from loompin.status import read_published
 
     found = read_published(settings)
     yield f"Published: {output.count(found.tables, 'table')}, {output.count(found.rows, 'row')} in {settings.published}"
+    documents = sum(1 for path in settings.invoices.glob("*.pdf"))
+    if documents:
+        yield f"Invoices: {output.count(documents, 'PDF')} in {settings.invoices}"
     yield f'Look into it:\n  loompin sql "{FIRST_QUERY}"'
 
 

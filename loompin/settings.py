@@ -50,6 +50,11 @@ class Settings(BaseSettings):
         return self.home / "published" / "analytics.duckdb"
 
     @property
+    def invoices(self) -> Path:
+        """A PDF of each final invoice, made once and never written again. Its owner only may read them."""
+        return self.home / "invoices"
+
+    @property
     def docs(self) -> Path:
         """dbt docs and Data Docs."""
         return self.home / "docs"
@@ -88,7 +93,7 @@ class Settings(BaseSettings):
         """Make the folders of the home. Those that hold raw data are readable by their owner only."""
         for folder in (self.home, self.published.parent, self.docs):
             folder.mkdir(parents=True, exist_ok=True)
-        for folder in (self.raw, self.dagster_home, self.dbt_target, self.dbt_logs, self.scratch):
+        for folder in (self.raw, self.invoices, self.dagster_home, self.dbt_target, self.dbt_logs, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
-        for folder in (self.raw, self.scratch, self.dagster_home, self.home / "dbt"):
+        for folder in (self.raw, self.invoices, self.scratch, self.dagster_home, self.home / "dbt"):
             folder.chmod(0o700)

@@ -1,0 +1,16 @@
+-- One row an invoice: whom it is made out to, as known when it became final. A tenant that is renamed later is not
+-- renamed on old invoices, whenever their documents are made.
+select
+    invoices.invoice_id,
+    invoices.tenant_id,
+    invoices.tenant_slug,
+    coalesce(tenants.name, invoices.tenant_slug) as name
+from {{ ref('int_invoices') }} as invoices
+left join {{ source('landing', 'history_tenants') }} as tenants
+    on
+        invoices.tenant_id = tenants.id
+        and invoices.invoice_date >= tenants._known_night
+        and (
+            invoices.invoice_date < tenants._ended_night
+            or tenants._ended_night is null
+        )
