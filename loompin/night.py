@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any, Literal
 import duckdb
 
 from loompin import contracts as contracts_module
-from loompin import landing, sources, validation
+from loompin import finals, landing, sources, validation
 from loompin import publish as publishing
 from loompin.record import FileVersion, Night, Record, current_versions, version_id
 from loompin.rules import read_expectations
@@ -145,6 +145,7 @@ def land(settings: Settings, plan: NightPlan, progress: Progress | None = None) 
         if plan.mode == "new":
             landing.make_durable(record.part(version) for version in accepted)
             _write_pending(connection, record, plan, nights, accepted, gone)
+        finals.tell(connection, record, [night for night in record.nights() if night.night <= plan.night])
         landed = Landed(plan.night, tables, unknown)
         _remember(connection, landed)
     return landed
@@ -189,8 +190,12 @@ def landed_before(warehouse: Path) -> Landed | None:
     return _from_plain(json.loads(row[0]))
 
 
-def publish(settings: Settings, plan: NightPlan, run_id: str) -> publishing.Published:
+def publish(
+    settings: Settings, plan: NightPlan, run_id: str, expected: Collection[str] | None = None
+) -> publishing.Published:
     """Publish a new night, or compare a repeated or earlier one with what was published for it.
+
+    `expected` are the marts to publish, all if not given.
 
     Raises:
         NightError: a blocking rule failed, the publication did not pass its checks, or the night differs from before.
@@ -205,13 +210,19 @@ def publish(settings: Settings, plan: NightPlan, run_id: str) -> publishing.Publ
         pending = record.pending()
         if pending is None or pending.night != plan.night:
             raise NightError(f"no landed files stand for the night {plan.night}; land it first")
-        published = _build(settings, plan, run_id)
-        record.write_pending(replace(pending, run_id=run_id, digests=published.digests, code_version=code_version()))
+        published = _build(settings, plan, run_id, expected)
+        kept = finals.keep(published.working, record.pending_finals_path, plan.night, plan.last_completed)
+        record.write_pending(
+            replace(
+                pending, run_id=run_id, digests=published.digests, code_version=code_version(),
+                finals=asdict(kept) if kept else None,
+            )
+        )  # fmt: skip
         publishing.put(published)
         record.complete()
         return published
     recorded = next((night for night in record.nights() if night.night == plan.night), None)
-    published = _build(settings, plan, run_id)
+    published = _build(settings, plan, run_id, expected)
     try:
         differences = compare(recorded.digests, published.digests) if recorded else []
         if differences:
@@ -298,9 +309,9 @@ def _arrivals(
     return stamped, gone, failed, found.unknown
 
 
-def _build(settings: Settings, plan: NightPlan, run_id: str) -> publishing.Published:
+def _build(settings: Settings, plan: NightPlan, run_id: str, expected: Collection[str] | None) -> publishing.Published:
     try:
-        return publishing.build(settings, plan.warehouse, plan.night, run_id, code_version())
+        return publishing.build(settings, plan.warehouse, plan.night, run_id, code_version(), expected=expected)
     except publishing.NotPublishable as error:
         raise NightError(f"the night is not published: {error}") from error
 

@@ -3,6 +3,7 @@
     raw/<table>/<id>.parquet           a landed version of a file; <id> says content, contract and path
     raw/nights/<night>.json            what a completed night accepted, and digests of what it published
     raw/nights/<night>.held.parquet    rows that this night began or ceased to hold back
+    raw/nights/<night>.finals.parquet  invoices that became final with this night: number, date, content hash
     raw/nights/pending.json            a night under way; becomes <night>.json when its publication stands
 
 Everything else in a home can be made again from here.
@@ -49,7 +50,10 @@ class FileVersion:
 
 @dataclass(frozen=True)
 class Night:
-    """A night of the record: the versions that it accepted and what it published."""
+    """A night of the record: the versions that it accepted and what it published.
+
+    `finals` is what `loompin.finals` keeps of it; None in a night that was completed before anything was kept.
+    """
 
     night: date
     run_id: str
@@ -58,6 +62,7 @@ class Night:
     gone: list[str]
     digests: dict[str, str] = field(default_factory=dict)
     code_version: str = ""
+    finals: dict[str, Any] | None = None
 
 
 def version_id(table: str, source_file: str, content: str, contract: str) -> str:
@@ -98,6 +103,15 @@ class Record:
         """Where those of the night under way stand."""
         return self.folder / "pending.held.parquet"
 
+    def finals_path(self, night: date) -> Path:
+        """Where the invoices that became final with a night stand, if there are any."""
+        return self.folder / f"{night.isoformat()}.finals.parquet"
+
+    @property
+    def pending_finals_path(self) -> Path:
+        """Where those of the night under way stand."""
+        return self.folder / "pending.finals.parquet"
+
     def write_pending(self, night: Night) -> None:
         """State what the night under way accepts. A former pending night is replaced."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +124,8 @@ class Record:
             return
         if self.pending_held_path.exists():
             os.replace(self.pending_held_path, self.held_path(pending.night))
+        if self.pending_finals_path.exists():
+            os.replace(self.pending_finals_path, self.finals_path(pending.night))
         os.replace(self.folder / "pending.json", self.folder / f"{pending.night.isoformat()}.json")
         sync_folder(self.folder)
 

@@ -95,18 +95,34 @@ class Book:
             writer.writerows(rows)
 
     def run(self, day: date, expectations: Expectations | None = None) -> None:
-        """Land, derive and publish a night."""
-        plan = night.plan(self.settings, day)
-        night.land(self.settings, plan)
-        with contextlib.closing(duckdb.connect(str(self.settings.warehouse))) as connection:
-            for schema in ("staging", "intermediate"):
-                connection.execute(f"create schema if not exists {schema}")
-            for statement in self.models.statements:
-                connection.execute(statement)
+        """Land, derive and publish a night; it is not completed, so that the next one begins as this one did."""
+        self.derive(night.plan(self.settings, day))
         built = publish.build(
             self.settings, self.settings.warehouse, day, "run", "v1", expected=MARTS, expectations=expectations
         )
         publish.put(built)
+
+    def night(self, day: date) -> list[str]:
+        """Land and derive a night as a home does that goes on: it is published and completed unless it breaks a law.
+
+        Returns:
+            The laws that it breaks.
+        """
+        plan = night.plan(self.settings, day)
+        self.derive(plan)
+        broken = self.broken_laws()
+        if not broken:
+            night.publish(self.settings, plan, f"run of {day}", expected=MARTS)
+        return broken
+
+    def derive(self, plan: night.NightPlan) -> None:
+        """Land a night and build the models of its warehouse."""
+        night.land(self.settings, plan)
+        with contextlib.closing(duckdb.connect(str(plan.warehouse))) as connection:
+            for schema in ("staging", "intermediate"):
+                connection.execute(f"create schema if not exists {schema}")
+            for statement in self.models.statements:
+                connection.execute(statement)
 
     def broken_laws(self) -> list[str]:
         """The laws that the warehouse breaks."""

@@ -48,7 +48,8 @@ select
     owed_currency as currency,
     amount,
     -- The day of the books: that of the payment, if it is told.
-    coalesce(cast(paid_at as date), known_night) as paid_on,
+    coalesce(cast(paid_at as date), case when invoice_date > known_night then invoice_date else known_night end)
+        as paid_on,
     -- Money that came before its invoice counts from the night of the invoice.
     case when invoice_date > known_night then invoice_date else known_night end as counted_night
 from named
