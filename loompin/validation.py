@@ -35,6 +35,8 @@ _SAMPLES = 5
 _INTERNAL = ("_known_night", "_source_file", "_source_line")
 # Tables of at most so many rows are copied into the warehouse: every query on them is faster than reading Parquet.
 _FEW_ROWS = 20_000
+# Up to so many rows, hashes are counted for all rules of a table at once before those that repeat are looked for.
+_FEW_HASHES = 1_000_000
 # What a predicate can raise that is its own fault, not the machine's.
 _BROKEN = (
     duckdb.BinderException,
@@ -636,8 +638,8 @@ class _TableValidation:
     def _count(self) -> tuple[dict[int, int], set[str]]:
         """The rows of each file version, and which rules about sets of rows have something to look for.
 
-        Most keys are unique, and counting distinct hashes tells that much sooner than comparing rows does. Rows that
-        are off already are counted too: a rule that looks for nothing then costs one more look.
+        Most keys are unique, and hashes tell that much sooner than comparing rows does. Rows that are off already are
+        counted too: a rule that looks for nothing then costs one more look.
         """
         columns_of: dict[str, list[str]] = {}
         for rule in self.rules:
@@ -649,25 +651,39 @@ class _TableValidation:
         by_file = f"select file_id, count(*) from {self.rows} group by file_id"
         if not columns_of:
             return dict(self.connection.execute(by_file).fetchall()), set()
-        # A value that is missing is no copy of another; a key of which a part is missing is a key all the same.
-        counts = list(dict.fromkeys(f"count(distinct hash({', '.join(columns)}))" for columns in columns_of.values()))
-        total, *distinct = self._row(f"select count(*), {', '.join(counts)} from {self.rows}")
-        found = dict(zip(counts, distinct, strict=True))
-        several = {
-            rule_id
-            for rule_id, columns in columns_of.items()
-            if found[f"count(distinct hash({', '.join(columns)}))"] < total
-        }
+        several = self._repeated(columns_of)
         if len(numbers) == 1 and not self.table.rows_stay:
-            return {next(iter(numbers)): total}, several
+            return {next(iter(numbers)): self._row(f"select count(*) from {self.rows}")[0]}, several
         return dict(self.connection.execute(by_file).fetchall()), several
+
+    def _repeated(self, columns_of: Mapping[str, Sequence[str]]) -> set[str]:
+        """Find the rules about sets of rows whose columns have the same values in several rows, and where: the hashes
+        of such values in the temporary table `repeated_<place of the rule>`."""
+        # A value that is missing is no copy of another; a key of which a part is missing is a key all the same.
+        rows = sum(version.rows for version in self.whole.state.versions if version.table == self.table.name)
+        found = dict.fromkeys(columns_of, True)
+        if rows <= _FEW_HASHES:
+            counts = list(dict.fromkeys(f"count(distinct hash({', '.join(c)}))" for c in columns_of.values()))
+            total, *distinct = self._row(f"select count(*), {', '.join(counts)} from {self.rows}")
+            of = dict(zip(counts, distinct, strict=True))
+            found = {rule: of[f"count(distinct hash({', '.join(c)}))"] < total for rule, c in columns_of.items()}
+        for rule_id in [rule_id for rule_id, is_repeated in found.items() if is_repeated]:
+            target = self._hashes_of(rule_id)
+            told = versions.find_repeated(self.connection, self.rows, rows, columns_of[rule_id], target)
+            found[rule_id] = told > 0
+        return {rule_id for rule_id, is_repeated in found.items() if is_repeated}
+
+    def _hashes_of(self, rule_id: str) -> str:
+        """The temporary table of the hashes of values that a rule about sets of rows found several times."""
+        return f"repeated_{[rule.rule_id for rule in self.rules].index(rule_id)}"
 
     def _tell_apart(self, several: set[str]) -> None:
         """Tell the rows of one key apart, then find those that break `unique`."""
         table = literal(self.table.name)
         for rule in self.rules:
             if rule.kind == "key" and rule.rule_id in several:
-                versions.find_same_key(self.connection, self.table, self._passing(), "told")
+                hashes = self._hashes_of(rule.rule_id)
+                versions.find_same_key(self.connection, self.table, self._passing(), hashes, "told")
                 counted = self._changed(
                     f"insert into landing.excluded select {table}, file_id, _row, status from told"
                     f" where status <> 'quarantined'"
@@ -676,7 +692,8 @@ class _TableValidation:
                 self._note("told", "status = 'quarantined'", rule)
         for rule in self.rules:
             if rule.kind == "unique" and rule.rule_id in several:
-                versions.find_copies(self.connection, self.table, rule.params["columns"], self._passing(), "told")
+                columns, hashes = rule.params["columns"], self._hashes_of(rule.rule_id)
+                versions.find_copies(self.connection, self.table, columns, self._passing(), hashes, "told")
                 self._note("told", "true", rule)
 
     def _note(self, found: str, where: str, rule: Rule) -> None:

@@ -12,9 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from loompin.contracts import Table
 from loompin.sqltext import name
+
+# So many hashes are sorted at a time: one gigabyte of them.
+_HASHES_AT_ONCE = 1 << 27
 
 
 def key_columns(table: Table) -> list[str]:
@@ -36,10 +41,49 @@ def _tenant(table: Table, column: str) -> str:
     return f"coalesce({name(column)}, tenant_ref)" if column == table.tenant else name(column)
 
 
-def find_same_key(connection: duckdb.DuckDBPyConnection, table: Table, passing: str, target: str) -> None:
+def find_repeated(
+    connection: duckdb.DuckDBPyConnection, rows: str, at_most: int, values: Sequence[str], target: str
+) -> int:
+    """Make the temporary table `target` of (h): the hashes that some values have in more than one row. Tells how many.
+
+    Sorting hashes takes a fraction of the time and memory that grouping the values does; what only shares a hash is
+    told apart by whoever looks at the rows. At most `_HASHES_AT_ONCE` are held at a time (8 bytes each).
+
+    Args:
+        connection: the warehouse.
+        rows: SQL of the rows, in parentheses or a name.
+        at_most: how many rows there can be.
+        values: SQL of the values.
+        target: name of the table.
+    """
+    portions, found = -(-at_most // _HASHES_AT_ONCE), 0
+    connection.execute(f"create or replace temp table {target} (h ubigint)")
+    for portion in range(portions):
+        where = f" where h % {portions} = {portion}" if portions > 1 else ""
+        hashed = f"select {_hash(values)} as h from {rows}"
+        batches = connection.execute(f"select h from ({hashed}){where}").to_arrow_table()
+        hashes = batches.column(0).to_numpy()
+        del batches
+        hashes = np.sort(hashes)
+        repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+        del hashes
+        if len(repeated):
+            connection.from_arrow(pa.table({"h": repeated})).insert_into(target)
+            found += len(repeated)
+    return found
+
+
+def _hash(values: Sequence[str]) -> str:
+    return f"hash({', '.join(values)})"
+
+
+def find_same_key(
+    connection: duckdb.DuckDBPyConnection, table: Table, passing: str, repeated: str, target: str
+) -> None:
     """Make the temporary table `target` of (file_id, _row, status): the rows of a key that do not count.
 
-    `status` is duplicate, superseded, or quarantined (another row of the key contradicts it).
+    `status` is duplicate, superseded, or quarantined (another row of the key contradicts it). Only rows are looked at
+    whose key has a hash that stands in `repeated`.
     """
     keys = key_columns(table)
     listed = ", ".join(f"k{index}" for index in range(len(keys)))
@@ -47,17 +91,15 @@ def find_same_key(connection: duckdb.DuckDBPyConnection, table: Table, passing: 
     told = ", chr(31), ".join(f"coalesce(cast(r.{name(column)} as varchar), chr(30))" for column in content)
     received = "r.received_at" if "received_at" in table.by_name else "cast(null as timestamp)"
     same_key = f"""
-        with keyed as (
-            select file_id, _row, {", ".join(f"{key} as k{index}" for index, key in enumerate(keys))} from {passing}
+        with candidates as materialized (
+            select r.file_id, r._row, r._known_night, r._brought, r._source_file, {received} as received,
+                {", ".join(f"{key} as k{index}" for index, key in enumerate(keys))}, md5(concat({told})) as content
+            from {passing} as r where {_hash(keys)} in (select h from {repeated})
         ), several as (
-            select {listed} from keyed group by {listed} having count(*) > 1
-        ), wanted as (
-            select k.* from keyed as k join several as s
-                on {" and ".join(f"k.k{index} is not distinct from s.k{index}" for index in range(len(keys)))}
+            select {listed} from candidates group by {listed} having count(*) > 1
         ), same_key as (
-            select w.*, r._known_night, r._brought, r._source_file, {received} as received,
-                md5(concat({told})) as content
-            from wanted as w join {passing} as r on r.file_id = w.file_id and r._row = w._row
+            select c.* from candidates as c join several as s
+                on {" and ".join(f"c.k{index} is not distinct from s.k{index}" for index in range(len(keys)))}
         )"""
     find = _first_known if table.duplicates == "first_known" else _latest_known
     connection.execute(f"create or replace temp table {target} as {same_key}{find(listed)}")
@@ -100,7 +142,12 @@ def _latest_known(key: str) -> str:
 
 
 def find_copies(
-    connection: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[str], passing: str, target: str
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    columns: Sequence[str],
+    passing: str,
+    repeated: str,
+    target: str,
 ) -> None:
     """Make the temporary table `target` of (file_id, _row): all rows with equal values in some columns but the first.
 
@@ -116,7 +163,8 @@ def find_copies(
         with keyed as (
             select file_id, _row, _known_night, {received} as received, _source_file,
                 {", ".join(f"{value} as k{index}" for index, value in enumerate(values))}
-            from {passing} where {values[-1]} is not null
+            from {passing}
+            where {values[-1]} is not null and {_hash(values)} in (select h from {repeated})
         ), several as (
             select {listed} from keyed group by {listed} having count(*) > 1
         )
