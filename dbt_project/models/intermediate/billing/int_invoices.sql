@@ -10,6 +10,7 @@ sums as (
         invoice_date,
         sum(amount) as lines_amount
     from {{ ref('int_invoice_lines') }}
+    where invoice_date <= {{ night() }}
     group by tenant_id, tenant_slug, currency, invoice_date
     -- A tenant with nothing but lines kept at 0.00 gets no invoice.
     having sum(case when amount <> 0 then 1 else 0 end) > 0
