@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,7 +50,10 @@ _GROUPS = {
 }
 # A currency is written as where it comes from; any other as in English.
 _LOCALES = {"EUR": "de_DE", "GBP": "en_GB", "JPY": "ja_JP"}
+# DECIMAL(38, ...) has more digits than Python's decimals keep by themselves.
+_EXACT = Context(prec=60)
 _LONGEST_WORD = 24
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAMED_IN_MESSAGE = 5
 
 Progress = Callable[[str, int, int], None]
@@ -84,12 +87,14 @@ class Invoice:
         return str(self.row["id"])
 
 
-class _Wrong(Exception):
-    """An invoice that no PDF can be made of; the message says why."""
-
-
 def path_of(settings: Settings, invoice: str) -> Path:
-    """Where the PDF of an invoice stands."""
+    """Where the PDF of an invoice stands.
+
+    Raises:
+        ValueError: its number is no file name; prefixes of numbers are configured.
+    """
+    if not _FILE_NAME.fullmatch(invoice):
+        raise ValueError(f"its number {invoice!r} has more than letters, digits, '.', '_' and '-', so it names no file")
     return settings.invoices / f"{invoice}.pdf"
 
 
@@ -134,7 +139,7 @@ def make(settings: Settings, progress: Progress | None = None, threads: int | No
                 def write(invoice: Invoice) -> tuple[str, int | Exception]:
                     try:
                         return invoice.id, _write(path_of(settings, invoice.id), compilers.pdf(invoice))
-                    except (_Wrong, OSError) as error:
+                    except (ValueError, OSError) as error:
                         return invoice.id, error
 
                 for start in range(0, len(wanted), _AT_ONCE):
@@ -199,10 +204,9 @@ def money(amount: Decimal, currency: str) -> str:
     """An amount with its currency, as it is written where the currency comes from, with all its decimals."""
     from babel.numbers import format_currency, get_currency_precision
 
-    locale = _locale(currency)
-    digits = get_currency_precision(currency)
-    if amount == amount.quantize(Decimal(1).scaleb(-digits)):
-        return str(format_currency(amount, currency, locale=locale))
+    with localcontext(_EXACT):
+        if amount == round(amount, get_currency_precision(currency)):
+            return str(format_currency(amount, currency, locale=_locale(currency)))
     return f"{number(amount, currency)} {currency}"
 
 
@@ -211,7 +215,8 @@ def number(value: Decimal, currency: str) -> str:
     """A quantity or a unit price with all its decimals, none cut or added, in the form of the currency's home."""
     from babel.numbers import format_decimal
 
-    return str(format_decimal(value.normalize() + 0, locale=_locale(currency), decimal_quantization=False))
+    with localcontext(_EXACT):
+        return str(format_decimal(value.normalize(), locale=_locale(currency), decimal_quantization=False))
 
 
 def shown(text: str | None) -> str:
@@ -244,18 +249,17 @@ class _Compilers:
         """The PDF of an invoice.
 
         Raises:
-            _Wrong: there can be none.
+            ValueError: there can be none.
         """
+        shown_in_full = document(invoice)
         try:
-            shown_in_full = document(invoice)
+            return self._compile(invoice, shown_in_full)
+        except self._typst.TypstError:
+            # A character that no font has, in most cases; if it is anything else it is told now.
             try:
-                return self._compile(invoice, shown_in_full)
-            except self._typst.TypstError as error:
-                if "could not be displayed" not in error.message and "codepoint" not in error.message:
-                    raise
                 return self._compile(invoice, _spelled_out(shown_in_full))
-        except (ValueError, self._typst.TypstError) as error:
-            raise _Wrong(str(error)) from error
+            except self._typst.TypstError as error:
+                raise ValueError(f"typst refuses it: {error.message}") from error
 
     def _compile(self, invoice: Invoice, content: dict[str, Any]) -> bytes:
         compiler: typst.Compiler | None = getattr(self._of_thread, "compiler", None)
@@ -289,7 +293,7 @@ def _read(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[Inv
         connection,
         "select i.id, i.date, i.due_date, i.period, i.currency, i.amount, i.tenant_id, i.tenant_slug, r.name,"
         " n.id as credit_note, n.amount as credited"
-        " from invoices as i join invoice_recipients as r on r.invoice_id = i.id"
+        " from invoices as i left join invoice_recipients as r on r.invoice_id = i.id"
         " left join credit_notes as n on n.invoice_id = i.id where i.id in (select unnest(?))",
         list(ids),
     )
@@ -310,12 +314,15 @@ def _read(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[Inv
 def _line(line: dict[str, Any]) -> dict[str, Any]:
     currency, kind = line["currency"], line["line_type"]
     quantity = number(line["quantity"], currency) if line["quantity"] is not None else ""
+    price = number(line["unit_price"], currency) if line["unit_price"] is not None else ""
+    # The quantity of a plan fee is its days, and its price that of the whole month.
+    fee = kind in ("subscription", "proration")
     return {
         "what": shown(_item(line)),
         "notes": [shown(note) for note in _notes(line)],
         "period": _days(line["service_from"], line["service_to"]),
-        "quantity": f"{quantity} days" if kind == "proration" else quantity,
-        "unit_price": number(line["unit_price"], currency) if line["unit_price"] is not None else "",
+        "quantity": f"{quantity} days" if fee else quantity,
+        "unit_price": (price + (" a month" if fee else "")) if price else "",
         "amount": money(line["amount"], currency),
     }
 
