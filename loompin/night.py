@@ -117,25 +117,16 @@ def land(settings: Settings, plan: NightPlan, progress: Progress | None = None) 
     settings.prepare()
     contracts, expectations = contracts_module.load(), read_expectations()
     record = Record(settings.raw)
-    nights = [night for night in record.nights() if plan.mode == "new" or night.night <= plan.night]
-    failed: dict[str, tuple[str, str]] = {}
+    nights = record.nights()
     unknown: list[str] = []
     accepted: list[FileVersion] = []
     gone: list[str] = []
     if plan.mode == "new":
         accepted, gone, failed, unknown = _arrivals(settings, record, nights, plan.night, tell)
-        before = nights
-    elif plan.mode == "repeat":
-        before = nights[:-1]
+        versions = [version for night in nights for version in night.accepted] + accepted
+        state = State(plan.night, versions, gone, failed, nights)
     else:
-        before = [night for night in nights if night.night < plan.night]
-        if not nights or nights[-1].night != plan.night:
-            # A night that was missed: what the next completed one accepted was known by then as far as its times say.
-            following = [night for night in record.nights() if night.night > plan.night]
-            nights = [*nights, *following[:1]]
-    versions = [version for night in nights for version in night.accepted] + accepted
-    gone = gone if plan.mode == "new" else (nights[-1].gone if nights else [])
-    state = State(plan.night, versions, gone, failed, before)
+        state = recorded(record, plan.night)
     plan.warehouse.parent.mkdir(parents=True, exist_ok=True)
     _private(plan.warehouse)
     with contextlib.closing(_open(settings, plan.warehouse)) as connection:
@@ -149,6 +140,17 @@ def land(settings: Settings, plan: NightPlan, progress: Progress | None = None) 
         landed = Landed(plan.night, tables, unknown)
         _remember(connection, landed)
     return landed
+
+
+def recorded(record: Record, night: date) -> State:
+    """What the record knows of the files as of a night that is completed, or was caught up by a later one."""
+    nights = [done for done in record.nights() if done.night <= night]
+    before = [done for done in nights if done.night < night]
+    if len(before) == len(nights):
+        # A night that was missed: what the next completed one accepted was known by then as far as its times say.
+        nights += [done for done in record.nights() if done.night > night][:1]
+    versions = [version for done in nights for version in done.accepted]
+    return State(night, versions, nights[-1].gone if nights else [], {}, before)
 
 
 def land_early(settings: Settings, progress: Progress | None = None) -> Landed:
