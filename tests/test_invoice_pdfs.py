@@ -516,7 +516,7 @@ def test_one_that_cannot_be_made_ends_the_night_with_1_and_leaves_it_published(
     # The same in a run of Dagster's.
     settings, watch = Settings(home=home, source=REPO / "seeds"), Watch()
     with instance(settings) as opened:
-        job = build(settings, watch).get_implicit_global_asset_job_def()
+        job = build(settings, watch).resolve_implicit_global_asset_job_def()
         run = job.execute_in_process(
             instance=opened, asset_selection=[INVOICE_PDFS], raise_on_error=False, partition_key="2026-02-10"
         )
