@@ -77,19 +77,19 @@ def test_sample_ratio_mismatch_of_the_published_case(models: Compiled) -> None:
 
 
 def test_a_winner_needs_a_completed_test_a_small_p_and_a_healthy_ratio(models: Compiled) -> None:
-    good = {"a": (100, 10), "b": (100, 30)}
-    assert result(models, **good)["winner"] == "B"
-    assert result(models, **good)["reason"] is None
-    assert result(models, **good, winner="B")["winner_differs"] is False
-    assert result(models, **good, winner="A")["winner_differs"] is True
-    assert result(models, **good)["winner_differs"] is True
-    assert result(models, b=good["a"], a=good["b"])["winner"] == "A"
-    running = result(models, **good, status="Active")
+    a, b = (100, 10), (100, 30)
+    assert result(models, a, b)["winner"] == "B"
+    assert result(models, a, b)["reason"] is None
+    assert result(models, a, b, winner="B")["winner_differs"] is False
+    assert result(models, a, b, winner="A")["winner_differs"] is True
+    assert result(models, a, b)["winner_differs"] is True
+    assert result(models, b, a)["winner"] == "A"
+    running = result(models, a, b, status="Active")
     assert (running["winner"], running["reason"]) == (None, "the experiment is not completed")
-    uneven = result(models, **good, share=70)
+    uneven = result(models, a, b, share=70)
     assert (uneven["winner"], uneven["is_ratio_healthy"]) == (None, False)
     assert "sample ratio" in uneven["reason"]
-    unknown = result(models, **good, share=None)
+    unknown = result(models, a, b, share=None)
     assert (unknown["winner"], unknown["srm_p_value"], unknown["is_ratio_healthy"]) == (None, None, None)
     assert "share of variant A" in unknown["reason"]
 
@@ -106,7 +106,7 @@ def test_what_cannot_be_computed_is_null_with_a_reason(models: Compiled, x: int,
 
 
 def test_nothing_but_bad_rows_is_no_result(models: Compiled) -> None:
-    bad = [
+    bad: list[dict[str, Any]] = [
         {"ab_test_id": None, "variant": "A", "subject_id": "s", "event_name": "exposed"},
         {"ab_test_id": "t", "variant": None, "subject_id": "s", "event_name": "exposed"},
         {"ab_test_id": "t", "variant": "A", "subject_id": None, "event_name": "exposed"},
