@@ -371,5 +371,3 @@ def _difference(now: Tiers, before: Tiers) -> Tiers:
 def numbered(books: Sequence[Bills]) -> list[Invoice]:
     """The invoices of many books in the order of one sequence of numbers."""
     return sorted((i for bills in books for i in bills.invoices), key=lambda i: (i.date, i.slug, i.currency))
-
-

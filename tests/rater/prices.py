@@ -9,14 +9,14 @@ from fractions import Fraction
 from math import ceil
 from typing import TypeVar
 
-from rater.record import Known, Record, day_of, latest
+from rater.record import WHOLE_ONLY, Known, Record, day_of, latest
 
 Key = TypeVar("Key")
 
 
 def rounded(amount: Fraction, currency: str) -> Fraction:
     """Half away from zero, to the decimals of the currency."""
-    unit = 1 if currency == "JPY" else 100
+    unit = 1 if currency in WHOLE_ONLY else 100
     cents = abs(amount) * unit
     whole = (2 * cents.numerator + cents.denominator) // (2 * cents.denominator)
     return Fraction(whole if amount >= 0 else -whole, unit)

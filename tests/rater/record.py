@@ -13,7 +13,18 @@ from fractions import Fraction
 
 BEGINNING = date(1, 1, 1)
 MODELS = ("per_unit", "graduated", "volume", "package")
-CURRENCIES = {"USD": 2, "EUR": 2, "JPY": 0}
+_LISTED = """
+AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE
+CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW
+KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK
+PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS
+UAH USD UYU UZS VES WST XCD YER ZAR ZMW
+"""
+TWO_DECIMALS = tuple(_LISTED.split())
+WHOLE_ONLY = frozenset(
+    ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF")
+)
+CURRENCIES = WHOLE_ONLY.union(TWO_DECIMALS, ["OWN"])
 
 
 @dataclass(frozen=True)
@@ -232,7 +243,9 @@ class _Reader:
 
 def _is_price(values: Mapping[str, str]) -> bool:
     model = values["pricing_model"]
-    told = {column: number(values[column] or "0") for column in ("unit_price", "flat_fee", "package_size", "free_units")}
+    told = {
+        column: number(values[column] or "0") for column in ("unit_price", "flat_fee", "package_size", "free_units")
+    }
     if any(value is None or value < 0 for value in told.values()) or values["unit_price"] == "":
         return False
     bound = number(values["tier_up_to"] or "1")

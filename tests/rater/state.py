@@ -1,4 +1,4 @@
-"""What a clerk holds to be true at the end of a night: which usage counts, and who is subscribed to what on which day."""
+"""What a clerk holds to be true at the end of a night: which usage counts, who is subscribed to what on which day."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def _accept(accepted: dict[str, Subscription], newest: dict[str, tuple[Known, Su
     while again:
         again = False
         waiting = sorted(
-            ((row.since, row.received), number) for number, (row, told) in newest.items() if accepted.get(number) != told
+            ((row.since, row.received), number)
+            for number, (row, told) in newest.items()
+            if accepted.get(number) != told
         )
         for _, number in waiting:
             told = newest[number][1]
