@@ -19,10 +19,11 @@ from pathlib import Path
 import duckdb
 
 from loompin import contracts as contracts_module
-from loompin import landing
+from loompin import landing, line_events
 from loompin.contracts import Contracts
+from loompin.line_events import LineEvents
 from loompin.privacy import PSEUDONYM_PATTERN
-from loompin.record import sync_folder
+from loompin.record import Record, sync_folder
 from loompin.rules import Expectations, read_expectations
 from loompin.settings import DBT_PROJECT, Settings
 from loompin.sqltext import literal, name
@@ -169,15 +170,17 @@ def build(
         with contextlib.closing(landing.connect(temp=settings.scratch, database=working)) as connection:
             connection.execute(f"attach {literal(str(warehouse))} as warehouse (read_only)")
             _require(connection, expected)
-            counts = _copy_marts(connection, expected)
+            tables = [table for table in expected if table != line_events.TABLE]
+            counts = _copy_marts(connection, tables)
             _judge_billing(connection, expectations, night)
             counts |= _copy_run_tables(connection, contracts, night, run_id, code_version)
             contents = _read(connection, contracts)
             _check_counts(counts, contents)
-            _check_masked(connection, contracts, contents, expected)
+            _check_masked(connection, contracts, contents, tables)
+            events = _link_line_events(connection, settings) if line_events.TABLE in expected else None
             connection.execute("detach warehouse")
             connection.execute("checkpoint")
-        _check_readable(working, set(counts), night)
+        _check_readable(working, set(counts), events, night)
     except BaseException:
         _remove(working)
         raise
@@ -190,7 +193,10 @@ def build(
         rows=sum(content.rows for content in contents.values()),
         bytes=working.stat().st_size,
         seconds=time.perf_counter() - started,
-        digests={table: content.digest for table, content in contents.items() if table not in RUN_TABLES},
+        digests={
+            **{table: content.digest for table, content in contents.items() if table not in RUN_TABLES},
+            **({line_events.TABLE: events.digest} if events else {}),
+        },
     )
 
 
@@ -236,9 +242,30 @@ def _require(connection: duckdb.DuckDBPyConnection, expected: Collection[str]) -
     missing = sorted(set(STEPS_READ) - steps)
     if missing:
         raise NotPublishable(f"the warehouse lacks {' and '.join(missing)}; derive the models of billing first")
-    views = sorted(table for table in expected if found[table] != "BASE TABLE")
+    views = sorted(table for table in expected if found[table] != "BASE TABLE" and table != line_events.TABLE)
     if views:
         raise NotPublishable(f"{', '.join(views[:5])} must be materialized as a table to be published")
+
+
+def _link_line_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> LineEvents:
+    """Write which events each line bills, what is new of it, and the view over it with its comments."""
+    nights = Record(settings.raw).nights()
+    completed = nights[-1].night if nights else None
+    try:
+        found = line_events.write(connection, line_events.folder_of(settings.published), completed)
+    except line_events.Incomplete as error:
+        raise NotPublishable(str(error)) from error
+    line_events.view(connection, found)
+    told = connection.execute(
+        "select '' as column_name, comment from duckdb_views() where database_name = 'warehouse'"
+        f" and schema_name = 'main' and view_name = {literal(line_events.TABLE)} and comment is not null"
+        " union all select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
+        f" and schema_name = 'main' and table_name = {literal(line_events.TABLE)} and comment is not null"
+    ).fetchall()
+    for column, comment in told:
+        thing = f"column {name(line_events.TABLE)}.{name(column)}" if column else f"view {name(line_events.TABLE)}"
+        connection.execute(f"comment on {thing} is {literal(comment)}")
+    return found
 
 
 def _copy_marts(connection: duckdb.DuckDBPyConnection, expected: Collection[str]) -> dict[str, int]:
@@ -520,13 +547,16 @@ def _first(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
     return None if row is None else row[0]
 
 
-def _check_readable(working: Path, tables: set[str], night: date) -> None:
+def _check_readable(working: Path, tables: set[str], events: LineEvents | None, night: date) -> None:
     """The closed file opens as an analyst will open it and holds what it should."""
     if working.with_name(working.name + ".wal").exists():
         raise NotPublishable("the new file was not written out; run the night again")
     with contextlib.closing(duckdb.connect(str(working), read_only=True)) as connection:
         found = connection.execute("select table_name, table_type from information_schema.tables").fetchall()
-        if {(table, "BASE TABLE") for table in tables} != set(found):
+        views = {(line_events.TABLE, "VIEW")} if events else set()
+        if {(table, "BASE TABLE") for table in tables} | views != set(found):
             raise NotPublishable("the new file does not hold the tables that were copied; run the night again")
+        if events and _first(connection, f"select count(*) from {name(line_events.TABLE)}") != events.rows:
+            raise NotPublishable("the events of invoice lines cannot all be read; run the night again")
         if _first(connection, "select night from data_as_of") != night:
             raise NotPublishable(f"the new file does not hold the night {night}; run it again")

@@ -12,7 +12,9 @@ from typing import Any
 
 import duckdb
 
+from loompin import line_events
 from loompin.settings import Settings
+from loompin.sqltext import literal
 
 MEMORY_LIMIT = "2GB"
 _QUERIES = {"SELECT", "EXPLAIN"}
@@ -28,7 +30,7 @@ class NothingPublished(Exception):
 
 @contextlib.contextmanager
 def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the published file that can neither write nor reach any other file.
+    """A connection to the published file that can neither write nor reach any other file but those that it names.
 
     It never waits for a night and never stops one: a night replaces the file by a rename.
 
@@ -48,6 +50,8 @@ def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         }
         with contextlib.closing(duckdb.connect(str(path), read_only=True, config=config)) as connection:
             connection.execute("set enable_progress_bar = false")
+            folder = str(line_events.folder_of(path))
+            connection.execute(f"set allowed_directories = [{literal(folder)}]")
             # Last, as it locks where temporary files may stand as well.
             connection.execute("set enable_external_access = false")
             connection.execute("set lock_configuration = true")
