@@ -71,44 +71,85 @@ create table ledger_nights as
             md5_number_lower(entry_id || '|' || account || '|' || debit || '|' || credit) as hugeint
         )) as varchar) as digest
     from ledger_entries where night <= date '2026-02-28';
-create table int_usage_events_classified as
+create table night as select date '2026-03-06' as night;
+create table load_audit as
     select * from (values
-        ('t', 'cpu', date '2026-01-03', date '2026-01-01', 6::decimal(38, 6), date '2026-01-03', 'counted'),
-        ('t', 'cpu', date '2026-01-04', date '2026-01-01', 4, date '2026-01-04', 'counted'),
-        ('t', 'cpu', date '2026-01-04', date '2026-01-01', 99, date '2026-01-04', 'cancelled'),
-        ('t', 'cpu', date '2026-03-05', date '2026-03-01', 7, date '2026-03-05', 'counted')
-    ) v (tenant_id, driver_key, usage_date, service_month, quantity, known_night, status);
+        ('usage_events', 5, 3), ('usage_events', 2, 2), ('tenants', 1, 1)
+    ) v (table_name, rows_read, rows_accepted);
+create table billing_certificate as
+    select * from (values
+        ('received', date '2026-01-01', 6), ('received', date '2026-03-01', 1), ('billed', date '2026-01-01', 2)
+    ) v (outcome, service_month, events);
+-- January: two uses that count, one that was cancelled, its cancellation; March: one use. Two rows did not get so far.
+create table int_usage_receipts as
+    select * from (values
+        (date '2026-01-01', false, 5, 2, 10::decimal(38, 6)), (date '2026-01-01', false, 9, 1, 99),
+        (date '2026-01-01', true, 9, 1, 0), (date '2026-03-01', false, 5, 1, 7)
+    ) v (service_month, is_cancellation, minutes_late, events, quantity);
+create table int_usage_cancellations as
+    select * from (values
+        ('cancellation', date '2026-01-01', 99::decimal(38, 6)), ('cancels_nothing', date '2026-01-01', null)
+    ) v (status, service_month, cancelled_quantity);
+create table int_usage_days as
+    select * from (values
+        ('t', 'cpu', date '2026-01-03', date '2026-01-01', date '2026-02-01', 105::decimal(38, 6), 2),
+        ('t', 'cpu', date '2026-01-04', date '2026-01-01', date '2026-02-01', 4, 1),
+        ('t', 'cpu', date '2026-01-03', date '2026-01-01', date '2026-03-01', -99, -1),
+        ('t', 'cpu', date '2026-03-05', date '2026-03-01', date '2026-04-01', 7, 1)
+    ) v (tenant_id, driver_key, usage_date, service_month, known_close, quantity, events);
 create table tenant_usage_daily as
     select * from (values
         ('t', 'cpu', date '2026-01-03', 6::decimal(38, 6), 1),
         ('t', 'cpu', date '2026-01-04', 4, 1),
         ('t', 'cpu', date '2026-03-05', 7, 1)
     ) v (tenant_id, driver_key, usage_date, quantity, events);
-create table int_billing_dates as
-    select * from (values (date '2026-01-01'), (date '2026-02-01'), (date '2026-03-01')) v (invoice_date);
+create table int_usage_accepted as
+    select * from (values
+        ('t', 'USD', 'cpu', date '2026-01-01', 2, 10::decimal(38, 6)), ('t', 'USD', 'cpu', date '2026-03-01', 0, 0)
+    ) v (tenant_id, currency, item_key, service_month, events_billed, quantity_billed);
+-- January's usage rates 5.00 at first and 4.96 once one event is cancelled; its minimum of 20.00 for 11 of 31 days is
+-- 7.10; its plan is billed whole and given back for 20 days.
+create table int_invoice_lines as
+    select *, 't' as tenant_id, 'USD' as currency, date '2026-01-01' as service_month from (values
+        ('u', 'cpu', 'set', 109::decimal(38, 6), 3, null::decimal(18, 6), 5.45::decimal(18, 2)),
+        ('u', 'cpu', 'set', -99, -1, null, -4.95),
+        ('m', 'minimum', null, 1, 0, null, 1.65),
+        ('m', 'minimum', null, 1, 0, null, 4.95),
+        ('f', 'plan:Pro', null, 31, 0, 49.00, 49.00),
+        ('f', 'plan:Pro', null, -20, 0, 49.00, -31.61)
+    ) v (chain_id, item_key, price_set_id, quantity, events, unit_price, amount);
+create table int_usage_changes as
+    select *, 't' as tenant_id, 'USD' as currency, 'set' as price_set_id, date '2026-01-01' as service_month,
+        true as is_charged from (values
+        (date '2026-02-01', 109::decimal(38, 6)), (date '2026-03-01', 10), (date '2026-04-01', 500)
+    ) v (invoice_date, quantity_to_date);
 create table int_subscription_months as
     select * from (values
-        ('t', 'USD', date '2026-01-01', date '2026-02-01', date '2026-02-01'),
-        ('t', 'USD', date '2026-03-01', date '2026-04-01', date '2026-04-01')
-    ) v (tenant_id, currency, covered_from, covered_to, arrears_close);
-create table int_price_choices as
-    select * from (values
-        ('t', 'USD', 'cpu', date '2026-01-03', false, date '2026-02-01'),
-        ('t', 'USD', 'cpu', date '2026-01-04', false, date '2026-02-01'),
-        ('t', 'USD', 'cpu', date '2026-03-05', false, date '2026-04-01')
-    ) v (tenant_id, currency, item_key, price_date, is_broken, price_close);
-create table int_subscriptions_accepted as
-    select * from (values
-        ('t', 's1', date '2026-01-01', date '2026-01-12'),
-        ('t', 's2', date '2026-01-12', date '9999-12-31'),
-        ('u', 's3', date '2026-01-01', date '9999-12-31')
-    ) v (tenant_id, subscription_id, started_on, covered_to);
+        ('t', 'USD', date '2026-01-01', date '2026-02-01', 20.00::decimal(18, 2), 11, 31, date '2026-02-01',
+            date '9999-12-31'),
+        ('t', 'USD', date '2026-01-01', date '2026-02-01', 20.00, 31, 31, date '2026-01-01', date '2026-02-01')
+    ) v (tenant_id, currency, service_month, next_month, minimum_commitment, days_covered, days_in_month,
+        arrears_close, ended_close);
+create table int_usage_prices as
+    select *, 't' as tenant_id, 'USD' as currency, 'cpu' as item_key, date '2026-01-01' as service_month from (values
+        ('set', date '2026-01-01', date '2026-01-20', date '2026-02-01', date '9999-12-31'),
+        ('other', date '2026-01-20', date '2026-02-01', date '2026-02-01', date '2026-03-01'),
+        ('set', date '2026-01-20', date '2026-02-01', date '2026-03-01', date '9999-12-31')
+    ) v (price_set_id, day_from, day_to, billed_from, billed_to);
+create table int_subscription_states as
+    select *, date '2026-01-01' as known_close from (values
+        ('t', 's1', date '2026-01-01', date '2026-01-12', date '9999-12-31'),
+        ('t', 's2', date '2026-01-12', date '9999-12-31', date '9999-12-31'),
+        ('t', 's3', date '2026-01-01', date '9999-12-31', date '2026-01-01'),
+        ('u', 's4', date '2026-01-01', date '9999-12-31', date '9999-12-31')
+    ) v (tenant_id, subscription_id, started_on, covered_to, ended_close);
 create table int_usage_lines as select 'set' as price_set_id;
 create table int_price_tiers as
-    select * from (values
-        ('set', 1, 0::decimal(38, 6), 100::decimal(38, 6)),
-        ('set', 2, 100, 99999999999999999999)
-    ) v (price_set_id, tier, tier_from, tier_bound);
+    select *, 'graduated' as pricing_model, 0::decimal(18, 6) as flat_fee, null::decimal(38, 6) as package_size,
+        0::decimal(38, 6) as free_units from (values
+        ('set', 1, 0::decimal(38, 6), 100::decimal(38, 6), 0.05::decimal(18, 6)),
+        ('set', 2, 100, 99999999999999999999, 0.05)
+    ) v (price_set_id, tier, tier_from, tier_bound, unit_price);
 """
 
 VIOLATIONS = {
@@ -122,16 +163,53 @@ VIOLATIONS = {
             "update invoice_lines set currency = 'JPY', amount = 49.50 where invoice_id = 'INV-24-001'"
         ),
     ],
-    "assert_usage_ties_from_events_to_days": [
+    "assert_usage_rows_and_quantities_tie": [
+        "update load_audit set rows_read = 6 where rows_read = 5",
+        "update load_audit set rows_accepted = 4 where rows_accepted = 3",
+        "update billing_certificate set events = 5 where events = 6",
+        "delete from billing_certificate",
+        "insert into int_usage_receipts values (date '2026-02-01', false, 5, 1, 1)",
+        "update int_usage_receipts set quantity = 10.000001 where quantity = 10",
+        "delete from int_usage_cancellations where status = 'cancellation'",
+        "update int_usage_days set quantity = quantity + 0.000001 where quantity = 7",
         "delete from tenant_usage_daily where usage_date = date '2026-01-04'",
         "update tenant_usage_daily set quantity = quantity + 0.000001 where usage_date = date '2026-03-05'",
+        "update tenant_usage_daily set events = 2 where usage_date = date '2026-03-05'",
         "insert into tenant_usage_daily values ('t', 'gpu', date '2026-01-03', 1, 1)",
     ],
-    "assert_usage_ties_to_lines": [
-        "update int_usage_events_classified set status = 'counted'",
-        "insert into int_usage_events_classified select * from int_usage_events_classified where quantity = 6",
+    "assert_each_accepted_event_is_in_one_line": [
+        "update int_usage_accepted set events_billed = 3 where events_billed = 2",
+        "update int_usage_accepted set quantity_billed = 10.000001 where quantity_billed = 10",
+        "delete from int_usage_accepted",
+        "delete from int_invoice_lines where quantity = -99",
+        "insert into int_invoice_lines select * from int_invoice_lines where quantity = 109",
+        "update int_invoice_lines set currency = 'EUR' where item_key = 'cpu'",
         "delete from invoice_lines where item_key = 'cpu'",
         "insert into invoice_lines select * from invoice_lines where item_key = 'cpu'",
+    ],
+    "assert_months_sum_to_one_invoice": [
+        "update int_invoice_lines set amount = -4.94 where quantity = -99",
+        "delete from int_invoice_lines where quantity = -99",
+        "update int_price_tiers set unit_price = 0.06 where tier = 1",
+        "update int_price_tiers set flat_fee = 1 where tier = 1",
+        "update int_usage_changes set is_charged = false",
+        "update int_usage_changes set quantity_to_date = 11 where quantity_to_date = 10",
+        "delete from int_usage_changes",
+        "update int_invoice_lines set amount = 1.66 where amount = 1.65",
+        "delete from int_invoice_lines where item_key = 'minimum'",
+        "delete from int_subscription_months",
+        "update int_subscription_months set days_covered = 12 where days_covered = 11",
+        "update int_invoice_lines set amount = -31.60 where quantity = -20",
+        "update int_invoice_lines set quantity = -40 where quantity = -20",
+        "update int_invoice_lines set unit_price = 48.00 where quantity = -20",
+    ],
+    "assert_one_price_set_rates_a_day": [
+        "update int_usage_prices set day_to = date '2026-01-21' where day_from = date '2026-01-01'",
+        "update int_usage_prices set billed_to = date '2026-04-01' where price_set_id = 'other'",
+        (
+            "insert into int_usage_prices select * replace ('EUR' as currency) from int_usage_prices"
+            " where price_set_id = 'other'"
+        ),
     ],
     "assert_invoice_numbers_run_without_gaps": [
         "delete from invoices where id = 'INV-24-002'",
@@ -176,7 +254,8 @@ VIOLATIONS = {
         "update ledger_entries set night = date '2026-02-28' where transaction_id = 'refund p2' and account = 'cash'",
     ],
     "assert_service_periods_do_not_overlap": [
-        "update int_subscriptions_accepted set covered_to = date '2026-01-13' where subscription_id = 's1'",
+        "update int_subscription_states set covered_to = date '2026-01-13' where subscription_id = 's1'",
+        "update int_subscription_states set ended_close = date '2026-02-01' where subscription_id = 's3'",
     ],
     "assert_price_sets_that_bill_have_no_gap": [
         "update int_price_tiers set tier_from = 101 where tier = 2",

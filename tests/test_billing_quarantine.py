@@ -134,6 +134,8 @@ def test_each_refused_row_is_in_the_quarantine(book: Book) -> None:
         ("payments.csv", 3, "wrong_currency", "currency", "EUR"),
         ("payments.csv", 4, "unknown_invoice", "invoice_id", "INV-24-999"),
         ("payments.csv", 5, "unknown_invoice", "invoice_id", "CN-24-001"),
+        ("price_entries.csv", 3, "tier_overlap", "tier_up_to", ""),
+        ("price_entries.csv", 4, "tier_overlap", "tier_up_to", "10"),
         ("subscriptions.csv", 3, "subscription_overlap", "started_on", "2026-01-15"),
         ("usage_events/january.csv", 4, "already_cancelled", "cancels_event_id", "a"),
         ("usage_events/january.csv", 5, "cancels_itself", "cancels_event_id", "cancels itself"),
@@ -147,12 +149,12 @@ def test_each_refused_row_is_in_the_quarantine(book: Book) -> None:
 def test_the_reason_says_what_is_missing_and_what_it_costs(book: Book) -> None:
     told = {row["rule"] + row["value"]: row["reason"] for row in book.ask("select rule, value, reason from quarantine")}
     assert told["unpriceddisk"] == (
-        "no price book of the tenant has a price in USD on this day; not billed, cost 1.25 USD"
+        "no price book of the tenant has a price in USD on this day; add one; not billed, cost 1.25 USD"
     )
     assert told["unpricedcalls"].startswith("the price set that wins on this day is broken")
     assert told["unpricedcalls"].endswith("cost 0.000001 USD")
     assert told["no_subscription2025-12-31 12:00:00"] == (
-        "the tenant has no subscription on this day; not billed, cost 2.5 USD"
+        "the tenant has no subscription on this day; add one that covers it; not billed, cost 2.5 USD"
     )
     assert told["wrong_currencyEUR"] == "the invoice is in USD; not counted, 9.00 EUR"
     assert "subscription s1, known earlier" in told["subscription_overlap2026-01-15"]

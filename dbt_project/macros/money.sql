@@ -76,6 +76,16 @@
     end
 {%- endmacro %}
 
+{#- The first invoice date that no longer counts what ended on a night; the end of time if it has not ended. -#}
+{% macro closing_of_end(ended_night) -%}
+    coalesce({{ closing_of(ended_night) }}, date '9999-12-31')
+{%- endmacro %}
+
+{#- The invoice date after the night: that of the drafts. -#}
+{% macro draft_date() -%}
+    {{ next_month_of(night()) }}
+{%- endmacro %}
+
 {#- INV-24-001 from 1: the prefix and a number of at least three digits. -#}
 {% macro document_number(prefix, number) -%}
     {{ dbt.string_literal(dbt.escape_single_quotes(prefix)) }} || case

@@ -8,42 +8,63 @@ events as (
 
 ),
 
--- Whether usage can be billed depends on its day and item alone. What happens after the night's month is not judged
--- yet: prices are chosen for the months that have begun.
+-- Whether usage can be billed depends on its day and item alone: it needs a subscription, and a set that rates it.
 unbilled_days as (
 
     select
         days.tenant_id,
         days.driver_key,
         days.usage_date,
-        subscriptions.currency,
-        choices.price_set_id,
-        case when subscriptions.subscription_id is null then 'no_subscription' else 'unpriced' end as rule
-    from (
-        select distinct
-            tenant_id,
-            driver_key,
-            usage_date
-        from events
-        where status = 'counted'
-    ) as days
-    left join {{ ref('int_subscriptions_accepted') }} as subscriptions
+        days.service_month
+    from {{ ref('int_usage_days') }} as days
+    left join {{ ref('int_usage_prices') }} as prices
         on
-            days.tenant_id = subscriptions.tenant_id
-            and days.usage_date >= subscriptions.started_on
-            and days.usage_date < subscriptions.covered_to
+            days.tenant_id = prices.tenant_id
+            and days.driver_key = prices.item_key
+            and days.service_month = prices.service_month
+            and days.usage_date >= prices.day_from
+            and days.usage_date < prices.day_to
+            and prices.billed_to = date '9999-12-31'
+    where prices.tenant_id is null
+    group by days.tenant_id, days.driver_key, days.usage_date, days.service_month
+    having sum(days.events) > 0
+
+),
+
+unbilled_reasons as (
+
+    select
+        unbilled_days.tenant_id,
+        unbilled_days.driver_key,
+        unbilled_days.usage_date,
+        subscribed.currency,
+        choices.broken_reason,
+        case when subscribed.tenant_id is null then 'no_subscription' else 'unpriced' end as rule
+    from unbilled_days
+    left join {{ ref('int_subscribed_days') }} as subscribed
+        on
+            unbilled_days.tenant_id = subscribed.tenant_id
+            and unbilled_days.service_month = subscribed.service_month
+            and unbilled_days.usage_date >= subscribed.day_from
+            and unbilled_days.usage_date < subscribed.day_to
+            and subscribed.billed_to = date '9999-12-31'
+    left join {{ ref('int_price_profiles') }} as profiles
+        on
+            subscribed.tenant_id = profiles.tenant_id
+            and subscribed.currency = profiles.currency
+            and subscribed.service_month = profiles.service_month
+            and subscribed.first_close = profiles.first_close
+            and not profiles.is_plan
     left join {{ ref('int_price_choices') }} as choices
         on
-            days.tenant_id = choices.tenant_id
-            and days.driver_key = choices.item_key
-            and days.usage_date = choices.price_date
-            and subscriptions.currency = choices.currency
-    where
-        subscriptions.subscription_id is null
-        or (
-            coalesce(choices.is_broken, true)
-            and {{ month_of('days.usage_date') }} <= {{ night() }}
-        )
+            profiles.profile_id = choices.profile_id
+            and profiles.currency = choices.currency
+            and profiles.service_month = choices.service_month
+            and profiles.first_close = choices.first_close
+            and not choices.is_plan
+            and unbilled_days.driver_key = choices.item_key
+            and unbilled_days.usage_date >= choices.day_from
+            and unbilled_days.usage_date < choices.day_to
 
 ),
 
@@ -72,55 +93,67 @@ refused_events as (
         events.event_id,
         events.service_month,
         events.received_at,
-        unbilled_days.rule,
+        unbilled_reasons.rule,
         case
-            when unbilled_days.rule = 'unpriced' then events.driver_key
+            when unbilled_reasons.rule = 'unpriced' then events.driver_key
             else cast(events.occurred_at as {{ dbt.type_string() }})
         end as value,
         case
-            when unbilled_days.rule = 'no_subscription' then 'the tenant has no subscription on this day'
-            when unbilled_days.price_set_id is not null
-                then 'the price set that wins on this day is broken; correct its tiers'
+            when unbilled_reasons.rule = 'no_subscription' then 'the tenant has no subscription on this day; add one that covers it'
+            when unbilled_reasons.broken_reason is not null
+                then 'the price set that wins on this day is broken: ' || unbilled_reasons.broken_reason
             else
-                'no price book of the tenant has a price in ' || coalesce(unbilled_days.currency, 'its currency')
-                || ' on this day'
+                'no price book of the tenant has a price in ' || coalesce(unbilled_reasons.currency, 'its currency')
+                || ' on this day; add one'
         end
         || coalesce(
             '; not billed, cost ' || {{ amount_text('events.quantity * drivers.unit_cost') }} || ' USD', '; not billed'
         ) as reason
     from events
-    inner join unbilled_days
+    inner join unbilled_reasons
         on
-            events.tenant_id = unbilled_days.tenant_id
-            and events.driver_key = unbilled_days.driver_key
-            and events.usage_date = unbilled_days.usage_date
-    left join {{ ref('stg_cost_drivers') }} as drivers on events.driver_key = drivers.driver_key
+            events.tenant_id = unbilled_reasons.tenant_id
+            and events.driver_key = unbilled_reasons.driver_key
+            and events.usage_date = unbilled_reasons.usage_date
+    left join {{ ref('stg_cost_drivers') }} as drivers
+        on
+            events.driver_key = drivers.driver_key
+            and events.usage_date >= drivers.used_from
+            and events.usage_date < drivers.used_to
     where events.status = 'counted'
 
 ),
 
--- The row known earliest of all that overlap with one left out is the one to look at.
+-- The newest version of a subscription that is not in force, and the first in force that has its days.
 overlapped as (
 
     select
         refused.subscription_id,
-        earlier.subscription_id as earlier_id,
+        refused.known_night,
+        standing.subscription_id as standing_id,
         row_number() over (
-            partition by refused.subscription_id
-            order by earlier.known_night, earlier.started_on, earlier.subscription_id
+            partition by refused.subscription_id, refused.known_night
+            order by standing.accepted_night, standing.started_on, standing.subscription_id
         ) as place
     from {{ ref('stg_subscriptions') }} as refused
-    left join {{ ref('int_subscriptions_accepted') }} as accepted
-        on refused.subscription_id = accepted.subscription_id
-    inner join {{ ref('stg_subscriptions') }} as earlier
+    left join {{ ref('int_subscription_states') }} as accepted
         on
-            refused.tenant_id = earlier.tenant_id
-            and refused.subscription_id <> earlier.subscription_id
-            and refused.started_on < coalesce(earlier.ended_on, date '9999-12-31')
-            and earlier.started_on < coalesce(refused.ended_on, date '9999-12-31')
+            refused.tenant_id = accepted.tenant_id
+            and refused.subscription_id = accepted.subscription_id
+            and refused.known_night = accepted.known_night
+            and accepted.replaced_night is null
+    inner join {{ ref('int_subscription_states') }} as standing
+        on
+            refused.tenant_id = standing.tenant_id
+            and refused.subscription_id <> standing.subscription_id
+            and refused.started_on < standing.covered_to
+            and standing.started_on < refused.covered_to
     where
         accepted.subscription_id is null
-        and refused.started_on < coalesce(refused.ended_on, date '9999-12-31')
+        and refused.ended_night is null
+        and standing.replaced_night is null
+        and standing.started_on < standing.covered_to
+        and refused.started_on < refused.covered_to
 
 ),
 
@@ -130,25 +163,98 @@ unpriced_months as (
     select
         months.subscription_id,
         months.currency,
+        max(choices.broken_reason) as broken_reason,
         min(months.service_month) as first_month
     from {{ ref('int_subscription_months') }} as months
+    left join {{ ref('int_price_profiles') }} as profiles
+        on
+            months.tenant_id = profiles.tenant_id
+            and months.currency = profiles.currency
+            and months.service_month = profiles.service_month
+            and months.first_fee_close = profiles.first_close
+            and profiles.is_plan
     left join {{ ref('int_price_choices') }} as choices
         on
-            months.tenant_id = choices.tenant_id
-            and months.currency = choices.currency
+            profiles.profile_id = choices.profile_id
+            and profiles.currency = choices.currency
+            and profiles.service_month = choices.service_month
+            and profiles.first_close = choices.first_close
+            and choices.is_plan
             and months.item_key = choices.item_key
-            and months.covered_from = choices.price_date
-    left join {{ ref('stg_plans') }} as plans
-        on
-            months.plan = plans.plan
-            and months.currency = 'USD'
+            and months.covered_from >= choices.day_from
+            and months.covered_from < choices.day_to
     where
-        choices.is_broken
-        or (
-            choices.price_set_id is null
-            and plans.price_monthly is null
-        )
+        months.ended_close = date '9999-12-31'
+        and months.service_month <= {{ night() }}
+        and coalesce(choices.is_broken, true)
     group by months.subscription_id, months.currency
+
+),
+
+current_entries as (
+
+    select *
+    from {{ ref('stg_price_entries') }}
+    where
+        ended_close = date '9999-12-31'
+        and not is_refused
+
+),
+
+broken_sets as (
+
+    select *
+    from {{ ref('int_price_sets') }}
+    where
+        ended_close = date '9999-12-31'
+        and is_broken
+
+),
+
+-- Two active books of one currency and priority that a tenant may use on one day for one item: their names decide.
+current_offers as (
+
+    select *
+    from {{ ref('int_price_offers') }}
+    where
+        offered_to = date '9999-12-31'
+        and is_fallback = 0
+
+),
+
+rivals as (
+
+    select
+        offers.price_book,
+        offers.priority,
+        min(others.price_book) as other_book,
+        min(offers.item_key) as item_key
+    from current_offers as offers
+    inner join current_offers as others
+        on
+            offers.currency = others.currency
+            and offers.item_key = others.item_key
+            and offers.priority = others.priority
+            and offers.price_book > others.price_book
+            and offers.valid_from < others.valid_to
+            and others.valid_from < offers.valid_to
+    where
+        offers.priority = 0
+        or exists (
+            select 1
+            from {{ ref('stg_price_book_assignments') }} as mine
+            inner join {{ ref('stg_price_book_assignments') }} as theirs
+                on
+                    mine.tenant_id = theirs.tenant_id
+                    and mine.valid_from < theirs.valid_to
+                    and theirs.valid_from < mine.valid_to
+            where
+                mine.price_book = offers.price_book
+                and theirs.price_book = others.price_book
+                and mine.ended_close = date '9999-12-31'
+                and theirs.ended_close = date '9999-12-31'
+        )
+    group by offers.price_book, offers.priority
 
 ),
 
@@ -217,13 +323,15 @@ refused as (
         subscriptions.source_line,
         'subscription_overlap' as rule,
         cast(subscriptions.started_on as {{ dbt.type_string() }}) as value,
-        'covers days that the tenant''s subscription ' || overlapped.earlier_id
+        'covers days that the tenant''s subscription ' || overlapped.standing_id
         || ', known earlier, covers; end one the day the other starts' as reason,
         subscriptions.row_json,
         subscriptions.received_at
     from overlapped
     inner join {{ ref('stg_subscriptions') }} as subscriptions
-        on overlapped.subscription_id = subscriptions.subscription_id
+        on
+            overlapped.subscription_id = subscriptions.subscription_id
+            and overlapped.known_night = subscriptions.known_night
     where overlapped.place = 1
 
     union all
@@ -235,12 +343,62 @@ refused as (
         'unpriced' as rule,
         subscriptions.plan as value,
         'the plan has no price in ' || coalesce(unpriced_months.currency, 'its currency') || ' from '
-        || cast(unpriced_months.first_month as {{ dbt.type_string() }}) || ' on; its fee is not billed' as reason,
+        || cast(unpriced_months.first_month as {{ dbt.type_string() }}) || ' on'
+        || coalesce(': ' || unpriced_months.broken_reason, '; add a price of plan:' || subscriptions.plan || ' to a book')
+        || '; its fee is not billed' as reason,
         subscriptions.row_json,
         subscriptions.received_at
     from unpriced_months
+    inner join {{ ref('int_subscription_states') }} as states
+        on
+            unpriced_months.subscription_id = states.subscription_id
+            and states.replaced_night is null
     inner join {{ ref('stg_subscriptions') }} as subscriptions
-        on unpriced_months.subscription_id = subscriptions.subscription_id
+        on
+            states.subscription_id = subscriptions.subscription_id
+            and states.tenant_id = subscriptions.tenant_id
+            and states.known_night = subscriptions.known_night
+
+    union all
+
+    select
+        'price_entries' as table_name,
+        entries.source_file,
+        entries.source_line,
+        broken_sets.broken_rule as rule,
+        case
+            when broken_sets.broken_rule = 'tier_gap' then cast(entries.valid_from as {{ dbt.type_string() }})
+            else coalesce({{ amount_text('entries.tier_up_to') }}, '')
+        end as value,
+        broken_sets.broken_reason || '; until then the set wins and what it wins has no price: '
+        || entries.price_book || ', ' || entries.item_key || ' from '
+        || cast(entries.valid_from as {{ dbt.type_string() }}) as reason,
+        entries.row_json,
+        entries.received_at
+    from broken_sets
+    inner join current_entries as entries
+        on
+            broken_sets.price_book = entries.price_book
+            and broken_sets.item_key = entries.item_key
+            and broken_sets.valid_from = entries.valid_from
+
+    union all
+
+    select
+        'price_books' as table_name,
+        books.source_file,
+        books.source_line,
+        'equal_priority' as rule,
+        cast(books.priority as {{ dbt.type_string() }}) as value,
+        'the book ' || rivals.other_book || ' has the same priority and prices ' || rivals.item_key
+        || ' too; the first by name counts; give one a higher priority' as reason,
+        books.row_json,
+        books.received_at
+    from rivals
+    inner join {{ ref('stg_price_books') }} as books
+        on
+            rivals.price_book = books.price_book
+            and books.ended_close = date '9999-12-31'
 
     union all
 

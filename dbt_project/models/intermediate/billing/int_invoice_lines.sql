@@ -1,81 +1,5 @@
--- One row a line of any kind but credit, before it stands on an invoice. `chain_id` names what lines of one kind,
--- item, price set and service month have in common: the first of them bills it, the others correct it.
-with
-
-lines as (
-
-    select
-        tenant_id,
-        tenant_slug,
-        currency,
-        invoice_date,
-        service_month,
-        line_type,
-        item_key,
-        {{ content_hash(["'plan_fee'", 'subscription_id', 'service_month']) }} as chain_id,
-        service_from,
-        service_to,
-        cast(quantity as decimal(38, 6)) as quantity,
-        cast(unit_price as decimal(18, 6)) as unit_price,
-        cast(amount_exact as decimal(38, 12)) as amount_exact,
-        amount,
-        price_book,
-        price_entry_id
-    from {{ ref('int_plan_fee_lines') }}
-
-    union all
-
-    select
-        tenant_id,
-        tenant_slug,
-        currency,
-        invoice_date,
-        service_month,
-        line_type,
-        item_key,
-        {{ content_hash(["'usage'", 'tenant_id', 'currency', 'price_set_id', 'service_month']) }} as chain_id,
-        service_from,
-        service_to,
-        quantity,
-        unit_price,
-        amount_exact,
-        amount,
-        price_book,
-        price_entry_id
-    from {{ ref('int_usage_lines') }}
-
-    union all
-
-    select
-        tenant_id,
-        tenant_slug,
-        currency,
-        invoice_date,
-        service_month,
-        line_type,
-        item_key,
-        {{ content_hash(["'minimum'", 'tenant_id', 'currency', 'service_month']) }} as chain_id,
-        service_from,
-        service_to,
-        cast(quantity as decimal(38, 6)) as quantity,
-        cast(null as decimal(18, 6)) as unit_price,
-        amount_exact,
-        amount,
-        cast(null as {{ dbt.type_string() }}) as price_book,
-        cast(null as {{ dbt.type_string() }}) as price_entry_id
-    from {{ ref('int_minimum_lines') }}
-
-),
-
-identified as (
-
-    select
-        *,
-        {{ content_hash(['chain_id', 'invoice_date']) }} as line_id
-    from lines
-
-)
-
+-- One row a line of any kind but credit whose invoice date has ended, before it stands on an invoice. What it says never
+-- changes any more.
 select
     line_id,
     chain_id,
@@ -94,6 +18,8 @@ select
     amount,
     price_book,
     price_entry_id,
-    -- Every line of a chain but its first names that first one.
-    nullif(first_value(line_id) over (partition by chain_id order by invoice_date), line_id) as corrects_line_id
-from identified
+    price_set_id,
+    events,
+    corrects_line_id
+from {{ ref('int_billing_lines') }}
+where not is_draft

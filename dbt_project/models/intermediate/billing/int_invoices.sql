@@ -62,12 +62,13 @@ terms as (
                 subscriptions.subscription_id asc
         ) as place
     from noted
-    inner join {{ ref('int_subscriptions_accepted') }} as subscriptions
+    inner join {{ ref('int_subscription_states') }} as subscriptions
         on
             noted.tenant_id = subscriptions.tenant_id
             and noted.currency = subscriptions.currency
             -- What becomes known later never moves the due date of a final invoice.
             and noted.invoice_date >= subscriptions.known_close
+            and noted.invoice_date < subscriptions.ended_close
 
 )
 

@@ -1,161 +1,221 @@
--- One row a tenant, currency, item and first day of need: the price set that wins there. An item is needed on each day
--- with its usage, a plan on the first day that it covers of a month, and an item with a flat fee on the last
--- subscribed day of a month, where it may be owed without usage.
+-- One row a profile of tenants, currency, service month, first invoice date, item and run of days on which a book has a
+-- set for the item: the set that wins there, and the invoice date from which it counts. That is the first date on which
+-- the month could be billed, else the first later one on which the set that wins is whole.
 with
 
-subscribed as (
+profiles as (
 
-    select * from {{ ref('int_subscription_months') }}
+    select
+        profile_id,
+        is_plan,
+        currency,
+        service_month,
+        first_close,
+        min(tenant_id) as any_tenant_id
+    from {{ ref('int_price_profiles') }}
+    group by profile_id, is_plan, currency, service_month, first_close
 
 ),
 
-sets as (
+-- Where a set may win: days of the month, and invoice dates.
+open_fields as (
 
-    select * from {{ ref('int_price_tiers') }}
-    where tier = 1
+    select
+        profiles.profile_id,
+        profiles.is_plan,
+        profiles.currency,
+        profiles.service_month,
+        profiles.first_close,
+        offers.item_key,
+        offers.price_set_id,
+        offers.is_broken,
+        offers.broken_reason,
+        offers.is_fallback,
+        offers.priority,
+        offers.price_book,
+        offers.valid_from,
+        greatest(offers.valid_from, profiles.service_month) as day_from,
+        least(offers.valid_to, {{ next_month_of('profiles.service_month') }}) as day_to,
+        greatest(offers.offered_from, profiles.first_close) as close_from,
+        offers.offered_to as close_to
+    from profiles
+    inner join {{ ref('int_price_offers') }} as offers
+        on
+            profiles.is_plan = offers.is_plan
+            and profiles.currency = offers.currency
+            and profiles.first_close < offers.offered_to
+            and offers.valid_from < {{ next_month_of('profiles.service_month') }}
+            and profiles.service_month < offers.valid_to
+    where offers.priority = 0
 
 ),
 
-items_with_flat_fee as (
+assigned_fields as (
 
-    select distinct item_key
-    from sets
+    select
+        profiles.profile_id,
+        profiles.is_plan,
+        profiles.currency,
+        profiles.service_month,
+        profiles.first_close,
+        offers.item_key,
+        offers.price_set_id,
+        offers.is_broken,
+        offers.broken_reason,
+        offers.is_fallback,
+        offers.priority,
+        offers.price_book,
+        offers.valid_from,
+        greatest(offers.valid_from, assignments.valid_from, profiles.service_month) as day_from,
+        least(offers.valid_to, assignments.valid_to, {{ next_month_of('profiles.service_month') }}) as day_to,
+        greatest(offers.offered_from, assignments.known_close, profiles.first_close) as close_from,
+        least(offers.offered_to, assignments.ended_close) as close_to
+    from profiles
+    inner join {{ ref('stg_price_book_assignments') }} as assignments
+        on
+            profiles.any_tenant_id = assignments.tenant_id
+            and assignments.valid_from < {{ next_month_of('profiles.service_month') }}
+            and profiles.service_month < assignments.valid_to
+            and profiles.first_close < assignments.ended_close
+    inner join {{ ref('int_price_offers') }} as offers
+        on
+            assignments.price_book = offers.price_book
+            and profiles.is_plan = offers.is_plan
+            and profiles.currency = offers.currency
+            and profiles.first_close < offers.offered_to
+            and offers.valid_from < {{ next_month_of('profiles.service_month') }}
+            and profiles.service_month < offers.valid_to
     where
-        flat_fee > 0
-        and item_key not like 'plan:%'
+        offers.priority <> 0
+        and profiles.profile_id <> 'none'
 
 ),
 
-assignments as (
+fields as (
 
     select
-        tenant_id,
-        price_book,
-        valid_from,
-        coalesce(valid_to, date '9999-12-31') as valid_to,
-        known_close
-    from {{ ref('stg_price_book_assignments') }}
+        *,
+        {{ content_hash(['profile_id', 'is_plan', 'currency', 'service_month', 'first_close', 'item_key']) }}
+            as need_id
+    from (
+        select * from open_fields
+        union all
+        select * from assigned_fields
+    ) as found
+    where
+        day_from < day_to
+        and close_from < close_to
 
 ),
 
-needs as (
+days as (
 
     select
-        usage.tenant_id,
-        subscribed.currency,
-        usage.driver_key as item_key,
-        usage.usage_date as price_date,
-        min(subscribed.arrears_close) as first_close
-    from {{ ref('int_usage_events_classified') }} as usage
-    inner join subscribed
-        on
-            usage.tenant_id = subscribed.tenant_id
-            and usage.usage_date >= subscribed.covered_from
-            and usage.usage_date < subscribed.covered_to
-    where usage.status in ('counted', 'cancelled')
-    group by usage.tenant_id, subscribed.currency, usage.driver_key, usage.usage_date
+        need_id,
+        day_from as day
+    from fields
 
     union
 
     select
-        tenant_id,
-        currency,
-        item_key,
-        covered_from as price_date,
-        case
-            when covered_from = service_month and known_close <= service_month then service_month
-            else arrears_close
-        end as first_close
-    from subscribed
+        need_id,
+        day_to as day
+    from fields
+
+),
+
+runs as (
+
+    select
+        need_id,
+        day as day_from,
+        lead(day) over (partition by need_id order by day) as day_to
+    from days
+
+),
+
+closes as (
+
+    select
+        need_id,
+        close_from as close
+    from fields
 
     union
 
     select
-        subscribed.tenant_id,
-        subscribed.currency,
-        sets.item_key,
-        cast({{ dbt.dateadd('day', -1, 'subscribed.covered_to') }} as date) as price_date,
-        subscribed.arrears_close as first_close
-    from subscribed
-    cross join items_with_flat_fee as sets
+        need_id,
+        close_to as close
+    from fields
 
 ),
 
-first_needs as (
+placed as (
 
     select
-        tenant_id,
-        currency,
-        item_key,
-        price_date,
-        min(first_close) as first_close
-    from needs
-    group by tenant_id, currency, item_key, price_date
+        fields.need_id,
+        fields.profile_id,
+        fields.is_plan,
+        fields.currency,
+        fields.service_month,
+        fields.first_close,
+        fields.item_key,
+        fields.price_set_id,
+        fields.is_broken,
+        fields.broken_reason,
+        runs.day_from,
+        runs.day_to,
+        closes.close,
+        row_number() over (
+            partition by fields.need_id, runs.day_from, closes.close
+            order by
+                fields.is_fallback asc, fields.priority desc, fields.price_book asc, fields.valid_from desc,
+                fields.close_from desc, fields.price_set_id asc
+        ) as place
+    from fields
+    inner join runs
+        on
+            fields.need_id = runs.need_id
+            and runs.day_from >= fields.day_from
+            and runs.day_from < fields.day_to
+    inner join closes
+        on
+            fields.need_id = closes.need_id
+            and closes.close >= fields.close_from
+            and closes.close < fields.close_to
+    where runs.day_to is not null
 
 ),
 
-candidates as (
-
-    select
-        needs.tenant_id,
-        needs.currency,
-        needs.item_key,
-        needs.price_date,
-        sets.price_set_id,
-        sets.is_broken,
-        -- The first invoice that could know this price: what is known when the month is first billable comes before
-        -- all that is known later, whatever its priority.
-        greatest(
-            needs.first_close,
-            sets.set_known_close,
-            books.known_close,
-            case
-                when books.priority = 0 then needs.first_close
-                else assignments.known_close
-            end
-        ) as price_close,
-        books.priority,
-        sets.price_book,
-        sets.valid_from
-    from first_needs as needs
-    inner join sets
-        on
-            needs.item_key = sets.item_key
-            and needs.price_date >= sets.valid_from
-            and (sets.valid_to is null or needs.price_date < sets.valid_to)
-    inner join {{ ref('stg_price_books') }} as books
-        on
-            sets.price_book = books.price_book
-            and needs.currency = books.currency
-    left join assignments
-        on
-            needs.tenant_id = assignments.tenant_id
-            and sets.price_book = assignments.price_book
-            and needs.price_date >= assignments.valid_from
-            and needs.price_date < assignments.valid_to
-    where books.priority = 0 or assignments.tenant_id is not null
-
-),
-
-ranked as (
+-- The set that wins on the first date on which it is whole; where none is, the last that wins is told.
+firsts as (
 
     select
         *,
         row_number() over (
-            partition by tenant_id, currency, item_key, price_date
-            order by price_close asc, priority desc, price_book asc, valid_from desc
-        ) as place
-    from candidates
+            partition by need_id, day_from
+            order by
+                case when is_broken then 1 else 0 end asc,
+                case when is_broken then null else close end asc,
+                close desc
+        ) as turn
+    from placed
+    where place = 1
 
 )
 
 select
-    tenant_id,
+    profile_id,
+    is_plan,
     currency,
+    service_month,
+    first_close,
     item_key,
-    price_date,
+    day_from,
+    day_to,
     price_set_id,
     is_broken,
-    price_close
-from ranked
-where place = 1
+    broken_reason,
+    close as price_close
+from firsts
+where turn = 1

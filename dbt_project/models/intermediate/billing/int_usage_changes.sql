@@ -3,65 +3,30 @@
 -- month.
 with
 
-usage as (
+-- What became known counts from its own invoice date on, or from the first that bills its day under the set; it counts
+-- no more when another set, another currency or no subscription has its day.
+counted as (
 
     select
-        events.tenant_id,
-        events.tenant_slug,
-        events.driver_key as item_key,
-        events.service_month,
-        events.quantity,
-        choices.currency,
-        choices.price_set_id,
-        greatest(subscribed.arrears_close, choices.price_close, {{ closing_of('events.known_night') }}) as billed_on,
-        {{ closing_of('events.cancelled_night') }} as cancelled_close
-    from {{ ref('int_usage_events_classified') }} as events
-    inner join {{ ref('int_subscription_months') }} as subscribed
+        prices.tenant_id,
+        prices.tenant_slug,
+        prices.currency,
+        prices.item_key,
+        prices.price_set_id,
+        prices.service_month,
+        greatest(usage.known_close, prices.billed_from) as counted_from,
+        prices.billed_to as counted_to,
+        usage.quantity,
+        usage.events
+    from {{ ref('int_usage_days') }} as usage
+    inner join {{ ref('int_usage_prices') }} as prices
         on
-            events.tenant_id = subscribed.tenant_id
-            and events.usage_date >= subscribed.covered_from
-            and events.usage_date < subscribed.covered_to
-    inner join {{ ref('int_price_choices') }} as choices
-        on
-            events.tenant_id = choices.tenant_id
-            and subscribed.currency = choices.currency
-            and events.driver_key = choices.item_key
-            and events.usage_date = choices.price_date
-    where
-        events.status in ('counted', 'cancelled')
-        and not choices.is_broken
-
-),
-
-deltas as (
-
-    select
-        tenant_id,
-        tenant_slug,
-        currency,
-        item_key,
-        price_set_id,
-        service_month,
-        billed_on as invoice_date,
-        quantity,
-        1 as events
-    from usage
-    where cancelled_close is null or cancelled_close > billed_on
-
-    union all
-
-    select
-        tenant_id,
-        tenant_slug,
-        currency,
-        item_key,
-        price_set_id,
-        service_month,
-        cancelled_close as invoice_date,
-        -quantity as quantity,
-        -1 as events
-    from usage
-    where cancelled_close > billed_on
+            usage.tenant_id = prices.tenant_id
+            and usage.driver_key = prices.item_key
+            and usage.service_month = prices.service_month
+            and usage.usage_date >= prices.day_from
+            and usage.usage_date < prices.day_to
+    where usage.known_close < prices.billed_to
 
 ),
 
@@ -74,17 +39,117 @@ changes as (
         item_key,
         price_set_id,
         service_month,
-        invoice_date,
+        counted_from as invoice_date,
         cast(sum(quantity) as decimal(38, 6)) as quantity,
         sum(events) as events
-    from deltas
-    where invoice_date <= {{ night() }}
-    group by tenant_id, tenant_slug, currency, item_key, price_set_id, service_month, invoice_date
+    from counted
+    where counted_from <= {{ draft_date() }}
+    group by tenant_id, tenant_slug, currency, item_key, price_set_id, service_month, counted_from
+
+    union all
+
+    select
+        tenant_id,
+        tenant_slug,
+        currency,
+        item_key,
+        price_set_id,
+        service_month,
+        counted_to as invoice_date,
+        cast(-sum(quantity) as decimal(38, 6)) as quantity,
+        -sum(events) as events
+    from counted
+    where counted_to <= {{ draft_date() }}
+    group by tenant_id, tenant_slug, currency, item_key, price_set_id, service_month, counted_to
 
 ),
 
 -- A flat fee is owed without usage, under the set that wins on the last subscribed day, while nothing is used in the
--- month.
+-- month, if its price was known when the month was first billable.
+flat_choices as (
+
+    select choices.*
+    from {{ ref('int_price_choices') }} as choices
+    inner join {{ ref('int_price_tiers') }} as tiers
+        on
+            choices.price_set_id = tiers.price_set_id
+            and tiers.tier = 1
+    where
+        not choices.is_plan
+        and not choices.is_broken
+        and choices.price_close = choices.first_close
+        and tiers.flat_fee > 0
+
+),
+
+-- Of the days that a date knows as subscribed, the last: each date on which the days may change, and the next one.
+flat_months as (
+
+    select
+        subscribed.*,
+        count(*) over (partition by subscribed.tenant_id, subscribed.service_month) as n_runs
+    from {{ ref('int_subscribed_days') }} as subscribed
+    inner join (
+        select distinct service_month
+        from flat_choices
+    ) as flat
+        on subscribed.service_month = flat.service_month
+
+),
+
+turning_dates as (
+
+    select
+        tenant_id,
+        service_month,
+        billed_from as known_from,
+        lead(billed_from) over (partition by tenant_id, service_month order by billed_from) as known_to
+    from (
+        select
+            tenant_id,
+            service_month,
+            billed_from
+        from flat_months
+        where n_runs > 1
+        union
+        select
+            tenant_id,
+            service_month,
+            billed_to as billed_from
+        from flat_months
+        where n_runs > 1
+    ) as dates
+
+),
+
+last_runs as (
+
+    select
+        flat_months.tenant_id,
+        flat_months.tenant_slug,
+        flat_months.currency,
+        flat_months.service_month,
+        flat_months.first_close,
+        flat_months.day_to,
+        turning_dates.known_from,
+        turning_dates.known_to,
+        row_number() over (
+            partition by flat_months.tenant_id, flat_months.service_month, turning_dates.known_from
+            order by flat_months.day_to desc
+        ) as place
+    from flat_months
+    inner join turning_dates
+        on
+            flat_months.tenant_id = turning_dates.tenant_id
+            and flat_months.service_month = turning_dates.service_month
+            and turning_dates.known_from >= flat_months.billed_from
+            and turning_dates.known_from < flat_months.billed_to
+    where
+        flat_months.n_runs > 1
+        and turning_dates.known_to is not null
+
+),
+
 last_days as (
 
     select
@@ -92,14 +157,25 @@ last_days as (
         tenant_slug,
         currency,
         service_month,
-        arrears_close,
-        cast({{ dbt.dateadd('day', -1, 'covered_to') }} as date) as last_day
-    from (
-        select
-            *,
-            row_number() over (partition by tenant_id, service_month order by covered_to desc) as place
-        from {{ ref('int_subscription_months') }}
-    ) as months
+        first_close,
+        day_to,
+        billed_from as known_from,
+        billed_to as known_to
+    from flat_months
+    where n_runs = 1
+
+    union all
+
+    select
+        tenant_id,
+        tenant_slug,
+        currency,
+        service_month,
+        first_close,
+        day_to,
+        known_from,
+        known_to
+    from last_runs
     where place = 1
 
 ),
@@ -110,49 +186,73 @@ owed_flat as (
         last_days.tenant_id,
         last_days.tenant_slug,
         last_days.currency,
-        choices.item_key,
-        choices.price_set_id,
+        flat_choices.item_key,
+        flat_choices.price_set_id,
         last_days.service_month,
-        last_days.arrears_close
+        last_days.known_from,
+        last_days.known_to
     from last_days
-    inner join {{ ref('int_price_choices') }} as choices
+    inner join {{ ref('int_price_profiles') }} as profiles
         on
-            last_days.tenant_id = choices.tenant_id
-            and last_days.currency = choices.currency
-            and last_days.last_day = choices.price_date
-            and last_days.arrears_close = choices.price_close
-    inner join {{ ref('int_price_tiers') }} as tiers
+            last_days.tenant_id = profiles.tenant_id
+            and last_days.currency = profiles.currency
+            and last_days.service_month = profiles.service_month
+            and last_days.first_close = profiles.first_close
+            and not profiles.is_plan
+    inner join flat_choices
         on
-            choices.price_set_id = tiers.price_set_id
-            and tiers.tier = 1
-    where
-        not choices.is_broken
-        and tiers.flat_fee > 0
-        and choices.item_key not like 'plan:%'
-        and last_days.arrears_close <= {{ night() }}
+            profiles.profile_id = flat_choices.profile_id
+            and profiles.currency = flat_choices.currency
+            and profiles.service_month = flat_choices.service_month
+            and profiles.first_close = flat_choices.first_close
+            and last_days.day_to > flat_choices.day_from
+            and last_days.day_to <= flat_choices.day_to
+    where last_days.known_from <= {{ draft_date() }}
 
 ),
 
--- Each invoice date on which it may turn: the first, and all that change the item's usage of the month.
+used_items as (
+
+    select
+        tenant_id,
+        item_key,
+        service_month,
+        invoice_date,
+        sum(events) as events
+    from changes
+    group by tenant_id, item_key, service_month, invoice_date
+
+),
+
+-- Each invoice date on which it may turn: the first, the last, and all that change the item's usage of the month.
 flat_dates as (
 
     select
         owed_flat.*,
-        owed_flat.arrears_close as invoice_date
+        owed_flat.known_from as invoice_date
     from owed_flat
 
     union
 
     select
         owed_flat.*,
-        changes.invoice_date
+        owed_flat.known_to as invoice_date
     from owed_flat
-    inner join changes
+    where owed_flat.known_to <= {{ draft_date() }}
+
+    union
+
+    select
+        owed_flat.*,
+        used_items.invoice_date
+    from owed_flat
+    inner join used_items
         on
-            owed_flat.tenant_id = changes.tenant_id
-            and owed_flat.item_key = changes.item_key
-            and owed_flat.service_month = changes.service_month
-            and owed_flat.arrears_close < changes.invoice_date
+            owed_flat.tenant_id = used_items.tenant_id
+            and owed_flat.item_key = used_items.item_key
+            and owed_flat.service_month = used_items.service_month
+            and owed_flat.known_from < used_items.invoice_date
+            and owed_flat.known_to > used_items.invoice_date
 
 ),
 
@@ -166,17 +266,17 @@ flat_states as (
         flat_dates.price_set_id,
         flat_dates.service_month,
         flat_dates.invoice_date,
-        coalesce(sum(changes.events), 0) = 0 as is_owed
+        flat_dates.invoice_date < flat_dates.known_to and coalesce(sum(used_items.events), 0) = 0 as is_owed
     from flat_dates
-    left join changes
+    left join used_items
         on
-            flat_dates.tenant_id = changes.tenant_id
-            and flat_dates.item_key = changes.item_key
-            and flat_dates.service_month = changes.service_month
-            and flat_dates.invoice_date >= changes.invoice_date
+            flat_dates.tenant_id = used_items.tenant_id
+            and flat_dates.item_key = used_items.item_key
+            and flat_dates.service_month = used_items.service_month
+            and flat_dates.invoice_date >= used_items.invoice_date
     group by
         flat_dates.tenant_id, flat_dates.tenant_slug, flat_dates.currency, flat_dates.item_key,
-        flat_dates.price_set_id, flat_dates.service_month, flat_dates.invoice_date
+        flat_dates.price_set_id, flat_dates.service_month, flat_dates.known_to, flat_dates.invoice_date
 
 ),
 
@@ -192,6 +292,7 @@ dates as (
         invoice_date,
         quantity,
         events,
+        1 as moves,
         false as is_owed
     from changes
 
@@ -207,6 +308,7 @@ dates as (
         invoice_date,
         0 as quantity,
         0 as events,
+        0 as moves,
         is_owed
     from flat_states
 
@@ -216,17 +318,18 @@ by_date as (
 
     select
         tenant_id,
-        tenant_slug,
+        {{ dbt.any_value('tenant_slug') }} as tenant_slug,
         currency,
         item_key,
         price_set_id,
         service_month,
         invoice_date,
         cast(sum(quantity) as decimal(38, 6)) as quantity,
-        sum(events) as events,
+        cast(sum(events) as bigint) as events,
+        max(moves) = 1 as is_moved,
         max(case when is_owed then 1 else 0 end) as is_owed
     from dates
-    group by tenant_id, tenant_slug, currency, item_key, price_set_id, service_month, invoice_date
+    group by tenant_id, currency, item_key, price_set_id, service_month, invoice_date
 
 )
 
@@ -240,6 +343,8 @@ select
     invoice_date,
     quantity,
     events,
+    -- Usage entered or left the set on this date, though it may add up to nothing.
+    is_moved,
     cast(
         sum(quantity) over (
             partition by tenant_id, currency, item_key, price_set_id, service_month order by invoice_date
@@ -251,5 +356,8 @@ select
         or sum(events) over (
             partition by tenant_id, currency, item_key, price_set_id, service_month order by invoice_date
         ) > 0
-    ) as is_charged
+    ) as is_charged,
+    lead(invoice_date) over (
+        partition by tenant_id, currency, item_key, price_set_id, service_month order by invoice_date
+    ) as next_date
 from by_date

@@ -67,6 +67,7 @@ select
     differences.service_month as service_from,
     {{ next_month_of('differences.service_month') }} as service_to,
     differences.quantity,
+    differences.events,
     case when tiers.pricing_model = 'per_unit' then tiers.unit_price end as unit_price,
     cast(differences.amount_exact as decimal(38, 12)) as amount_exact,
     cast(differences.amount as decimal(18, 2)) as amount,
@@ -80,5 +81,4 @@ inner join {{ ref('int_price_tiers') }} as tiers
 -- A line that carries events is kept at 0.00.
 where
     differences.amount <> 0
-    or differences.events <> 0
-    or differences.quantity <> 0
+    or differences.is_moved

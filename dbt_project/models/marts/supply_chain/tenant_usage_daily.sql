@@ -32,4 +32,8 @@ select
     drivers.unit_label,
     usage.events
 from usage
-left join drivers on usage.driver_key = drivers.driver_key
+left join drivers
+    on
+        usage.driver_key = drivers.driver_key
+        and usage.usage_date >= drivers.used_from
+        and usage.usage_date < drivers.used_to

@@ -1,4 +1,5 @@
--- Subscriptions with the terms that hold where the source leaves them empty.
+-- Subscriptions as each night knew them, one row a version, with the terms that hold where the source leaves them
+-- empty.
 select
     id as subscription_id,
     tenant_id,
@@ -8,12 +9,13 @@ select
     currency,
     started_on,
     ended_on,
+    coalesce(ended_on, date '9999-12-31') as covered_to,
     coalesce(net_terms_days, 30) as net_terms_days,
     coalesce(minimum_commitment, 0) as minimum_commitment,
     received_at,
     _known_night as known_night,
-    {{ closing_of('_known_night') }} as known_close,
+    _ended_night as ended_night,
     _source_file as source_file,
     _source_line as source_line,
     {{ row_json('supply_chain', 'subscriptions') }} as row_json
-from {{ source('supply_chain', 'subscriptions') }}
+from {{ source('landing', 'history_subscriptions') }}

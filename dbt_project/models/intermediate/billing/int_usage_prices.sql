@@ -1,0 +1,51 @@
+-- One row a tenant, used item, service month and run of days, with the price set that rates its usage, in which currency,
+-- and the invoice dates that bill it so: from `billed_from` to before `billed_to`. Days that no subscription covers, or
+-- that no whole set prices, are not here.
+with
+
+used as (
+
+    select distinct
+        tenant_id,
+        driver_key as item_key,
+        service_month
+    from {{ ref('int_usage_days') }}
+
+)
+
+select
+    subscribed.tenant_id,
+    subscribed.tenant_slug,
+    subscribed.currency,
+    used.item_key,
+    subscribed.service_month,
+    greatest(subscribed.day_from, choices.day_from) as day_from,
+    least(subscribed.day_to, choices.day_to) as day_to,
+    choices.price_set_id,
+    greatest(subscribed.billed_from, choices.price_close) as billed_from,
+    subscribed.billed_to
+from used
+inner join {{ ref('int_subscribed_days') }} as subscribed
+    on
+        used.tenant_id = subscribed.tenant_id
+        and used.service_month = subscribed.service_month
+inner join {{ ref('int_price_profiles') }} as profiles
+    on
+        subscribed.tenant_id = profiles.tenant_id
+        and subscribed.currency = profiles.currency
+        and subscribed.service_month = profiles.service_month
+        and subscribed.first_close = profiles.first_close
+        and not profiles.is_plan
+inner join {{ ref('int_price_choices') }} as choices
+    on
+        profiles.profile_id = choices.profile_id
+        and profiles.currency = choices.currency
+        and profiles.service_month = choices.service_month
+        and profiles.first_close = choices.first_close
+        and used.item_key = choices.item_key
+        and subscribed.day_from < choices.day_to
+        and choices.day_from < subscribed.day_to
+where
+    not choices.is_plan
+    and not choices.is_broken
+    and greatest(subscribed.billed_from, choices.price_close) < subscribed.billed_to
