@@ -1,9 +1,13 @@
 """Billing at volume: a month closed beside a hand-written script, PySpark, a longer history, and ten times the tenants.
 
-Sizes by environment, so that a small run tests the benchmark itself: `LOOMPIN_BENCH_EVENTS` (events of the month that is
-closed), `LOOMPIN_BENCH_SPARK_EVENTS` (of those, how many PySpark gets), `LOOMPIN_BENCH_HISTORY_EVENTS` (events a month
-of the history), `LOOMPIN_BENCH_TENANTS` (of the month and the history), `LOOMPIN_BENCH_MANY_TENANTS` (the larger of the two
-closing nights). `LOOMPIN_BENCH_BILLING` names the parts to run (month, spark, history, tenants), all by default.
+Sizes by environment, so that a small run tests the benchmark itself:
+
+    LOOMPIN_BENCH_EVENTS            events of the month that is closed
+    LOOMPIN_BENCH_SPARK_EVENTS      of those, how many PySpark gets
+    LOOMPIN_BENCH_HISTORY_EVENTS    events a month of the history
+    LOOMPIN_BENCH_TENANTS           tenants of the month and of the history
+    LOOMPIN_BENCH_MANY_TENANTS      tenants of the larger of the two closing nights
+    LOOMPIN_BENCH_BILLING           the parts to run: month,spark,history,tenants
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A month closed: landed Parquet to final invoices with every law checked. A process of its own.
 
-Started by `bench.billing` as `python -m bench.closing HOME NIGHT`; prints one JSON line: seconds, those of its parts, the
-peak of memory, and what was billed, so that it can be compared.
+Started by `bench.billing` as `python -m bench.closing HOME NIGHT`; prints one JSON line: seconds, those of its parts,
+the peak of memory, and what was billed, so that it can be compared.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Duplicates removed and usage added up by PySpark, on two cores: what `bench.billing` compares with.
 
-Run by the environment of bench.lock: `python spark_usage.py RESULT FILE...`; prints the seconds of the work, without the
-start of Spark.
+Run by the environment of bench.lock: `python spark_usage.py RESULT FILE...`; prints the seconds of the work, without
+the start of Spark.
 """
 
 import sys

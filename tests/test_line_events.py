@@ -58,8 +58,8 @@ def on_lines(book: Book) -> list[tuple[str, str, str, int]]:
     return [
         (row["event_id"], str(row["invoice_date"]), row["item_key"], row["counts"])
         for row in book.ask(
-            "select event_id, invoice_date, item_key, counts from invoice_line_events join invoice_lines using (line_id)"
-            " order by all"
+            "select event_id, invoice_date, item_key, counts"
+            " from invoice_line_events join invoice_lines using (line_id) order by all"
         )
     ]
 
