@@ -143,7 +143,7 @@ def make(settings: Settings, progress: Progress | None = None, threads: int | No
                         return invoice.id, error
 
                 for start in range(0, len(wanted), _AT_ONCE):
-                    for invoice, done in pool.map(write, _read(connection, wanted[start : start + _AT_ONCE])):
+                    for invoice, done in pool.map(write, read(connection, wanted[start : start + _AT_ONCE])):
                         if isinstance(done, int):
                             count, size = count + 1, size + done
                         else:
@@ -287,7 +287,7 @@ def _missing(settings: Settings, connection: duckdb.DuckDBPyConnection) -> list[
     return [invoice for (invoice,) in ids if f"{invoice}.pdf" not in there]
 
 
-def _read(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[Invoice]:
+def read(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[Invoice]:
     """Invoices with their lines, in the order of their ids as given."""
     found = reading.rows(
         connection,
