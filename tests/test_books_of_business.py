@@ -56,7 +56,7 @@ def test_nights_one_load_and_another_split_agree(models: Models, tmp_path: Path)
     seen: list[set[str]] = []
     for night in NIGHTS:
         batch.write(nightly, night)
-        nightly.run(night)
+        assert nightly.night(night) == []
         seen.append({f"{row['id']} {row['content_hash']}" for row in nightly.ask("select * from invoices")})
     for earlier, later in itertools.pairwise(seen):
         assert earlier <= later
@@ -66,7 +66,7 @@ def test_nights_one_load_and_another_split_agree(models: Models, tmp_path: Path)
     shuffle = random.Random(7).shuffle
     for night in reversed(NIGHTS):
         batch.write(once, night, shuffle)
-    once.run(LAST)
+    assert once.night(LAST) == []
     assert published(once) == published(nightly)
     nightly.settings.warehouse.unlink()
     nightly.run(LAST)
@@ -76,18 +76,18 @@ def test_nights_one_load_and_another_split_agree(models: Models, tmp_path: Path)
 def test_rows_that_come_late_are_billed_when_they_came(models: Models, tmp_path: Path) -> None:
     businesses = collect(40, 4)
     draw = random.Random(8)
-    nights: dict[int, date] = {}
 
     def late(table: str, values: dict[str, str]) -> date:
         due = night_of(values, NIGHTS)
-        always = table in ("tenants", "plans", "cost_drivers", "price_books") or draw.random() < 0.7
+        # Of two payments of one id known on one night the smaller hash counts, which a clerk cannot tell.
+        always = table in ("tenants", "plans", "cost_drivers", "price_books", "payments") or draw.random() < 0.7
         later = [night for night in NIGHTS if night > due]
-        return nights.setdefault(id(values), due if always or not later else draw.choice(later))
+        return due if always or not later else draw.choice(later)
 
     batch = Batch(businesses, NIGHTS, late)
     book = Book(tmp_path, models)
     for night in NIGHTS:
         batch.write(book, night)
-        book.run(night)
+        assert book.night(night) == []
     assert differences(batch.expected(), found(book, len(businesses))) == {}
     assert any(line.date > line.service_to + timedelta(days=1) for bills in batch.bills for line in bills.lines)

@@ -1,4 +1,4 @@
-"""Books of business by the dozen through the pipeline and past the clerk; what disagrees is told as rows to run again."""
+"""Books of business by the dozen through the pipeline and past the clerk; what disagrees is told as rows."""
 
 from __future__ import annotations
 

@@ -355,7 +355,7 @@ class _Author:
             currency=currency if not self.chance(6) else "CHF", paid_at=self.stamp(paid), received_at="",
         )  # fmt: skip
         if self.chance(10):
-            received = self._after(values["paid_at"], paid + self.one([0, 3, 40]) * DAY)
+            received = self.stamp(paid + self.one([1, 3, 40]) * DAY)
             change = {"received_at": received} if self.chance(50) else {"received_at": received, "amount": "1.23"}
             self.add("payments", **{**values, **change})
 

@@ -104,7 +104,10 @@ class Clerk:
         self.billed: dict[tuple[object, ...], _Billed] = defaultdict(_Billed)
         self.sets: dict[tuple[str, str, str, date], PriceSet] = {}
         self.fees: dict[tuple[object, ...], Price] = {}
-        self.first_close: dict[tuple[str, str, date], date] = {}
+        self.prices_at: dict[date, Prices] = {}
+        self.fee_close: dict[tuple[str, str, date], date] = {}
+        self.first_close: dict[tuple[str, date], date] = {}
+        self.tried: dict[tuple[str, str, str, date], date] = {}
         self.set_close: dict[tuple[str, str, str, date], date] = {}
         self.usage_keys: dict[tuple[str, date], set[tuple[str, PriceSet]]] = defaultdict(set)
         self.fee_keys: dict[date, set[tuple[str, str, str, str]]] = defaultdict(set)
@@ -127,7 +130,7 @@ class Clerk:
         return min([*starts, *(event.month for event in self.record.events), self.record.last]).replace(day=1)
 
     def _learn(self, cut: date, close: date) -> None:
-        self.prices = Prices(self.record, cut)
+        self.prices = self.prices_at[close] = Prices(self.record, cut)
         accepted, self.overlapping = subscriptions(self.record, cut)
         self.coverage = Coverage(accepted, close)
         self.counted, self.cancelled, self.conflicts = usage(self.record, cut)
@@ -167,11 +170,14 @@ class Clerk:
     def _fee_line(
         self, key: tuple[str, str, str, str], covered: frozenset[date], month: date, close: date
     ) -> Line | None:
-        tenant, _, plan, currency = key
+        tenant, number, plan, currency = key
         if covered and (*key, month) not in self.fees:
-            found = self.prices.plan(tenant, currency, plan, min(covered))
-            if found:
-                self.fees[*key, month] = found
+            since = self.fee_close.setdefault((tenant, number, month), close)
+            for prices in self._prices(since, close):
+                found = prices.plan(tenant, currency, plan, min(covered))
+                if found:
+                    self.fees[*key, month] = found
+                    break
         if (*key, month) not in self.fees:
             return None
         price, book, entry = self.fees[*key, month]
@@ -190,6 +196,10 @@ class Clerk:
         billed.days = covered
         return self._write(line, billed)
 
+    def _prices(self, since: date, close: date) -> list[Prices]:
+        """What was known at each close from one on: a month's prices are those of the first that could bill it."""
+        return [self.prices_at[then] for then in sorted(self.prices_at) if since <= then <= close]
+
     def _write(self, line: Line, billed: _Billed) -> Line:
         line.corrects = billed.first
         billed.first = billed.first or line
@@ -205,14 +215,21 @@ class Clerk:
         for tenant, subs in self.coverage.by_tenant.items():
             for sub in subs:
                 for day in self.coverage.span(sub, month):
-                    self.first_close.setdefault((tenant, sub.currency, day), close)
+                    self.first_close.setdefault((tenant, day), close)
                     for item in self.prices.items:
-                        key = (tenant, sub.currency, item, day)
-                        if key not in self.sets:
-                            chosen = self.prices.choose(tenant, sub.currency, item, day)[1]
-                            if chosen:
-                                self.sets[key] = chosen
-                                self.set_close[key] = close
+                        if (tenant, sub.currency, item, day) not in self.sets:
+                            self._decide_price(tenant, sub.currency, item, day)
+
+    def _decide_price(self, tenant: str, currency: str, item: str, day: date) -> None:
+        key = (tenant, currency, item, day)
+        since = self.tried.get(key, self.first_close[tenant, day])
+        for then in sorted(self.prices_at):
+            if then >= since and key not in self.sets:
+                chosen = self.prices_at[then].choose(tenant, currency, item, day)[1]
+                if chosen:
+                    self.sets[key] = chosen
+                    self.set_close[key] = then
+        self.tried[key] = max(self.prices_at)
 
     def _uses(self, month: date) -> dict[str, dict[tuple[str, PriceSet], _Use]]:
         """Usage of a month that counts, is subscribed and priced, by tenant, currency and set."""
@@ -237,7 +254,7 @@ class Clerk:
         found = set()
         for item in self.prices.items - used:
             key = (tenant, sub.currency, item, day)
-            in_time = self.set_close.get(key) == self.first_close[tenant, sub.currency, day]
+            in_time = self.set_close.get(key) == self.first_close[tenant, day]
             if in_time and self.sets[key].cost(ZERO):
                 found.add((sub.currency, self.sets[key]))
         return found

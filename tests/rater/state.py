@@ -74,7 +74,7 @@ def subscriptions(record: Record, cut: date) -> tuple[list[Subscription], list[s
     """Subscriptions that count, read in the order in which they became known, and the ids of those that overlap."""
     rows = sorted(
         ((row, number) for number, versions in record.subscriptions.items() for row in versions if row.since <= cut),
-        key=lambda told: (told[0].since, told[0].received),
+        key=lambda told: _order(*told),
     )
     accepted: dict[str, Subscription] = {}
     newest: dict[str, tuple[Known, Subscription]] = {}
@@ -92,15 +92,18 @@ def _accept(accepted: dict[str, Subscription], newest: dict[str, tuple[Known, Su
     while again:
         again = False
         waiting = sorted(
-            ((row.since, row.received), number)
-            for number, (row, told) in newest.items()
-            if accepted.get(number) != told
+            (_order(row, number), number) for number, (row, told) in newest.items() if accepted.get(number) != told
         )
         for _, number in waiting:
             told = newest[number][1]
             if not any(told.meets(other) for key, other in accepted.items() if key != number):
                 accepted[number] = told
                 again = True
+
+
+def _order(row: Known, number: str) -> tuple[date, date, str]:
+    """Which is known earlier; of those known on one night, which starts earlier."""
+    return row.since, day_of(row["started_on"]), number
 
 
 def _subscription(row: Known) -> Subscription:
