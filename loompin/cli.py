@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from loompin.night import NightPlan
     from loompin.progress import Progress
+    from loompin.scratch import Derive, Scratch
     from loompin.settings import Settings
 
 _STATUSES = (
@@ -33,7 +35,15 @@ _STATUSES = (
 
 app = typer.Typer(
     name="loompin",
-    help="Loompin's analytics warehouse: run a night, look at it, query what it published.",
+    help="Loompin's analytics warehouse: run a night, look at it, query what it published.\n\n"
+    "**Close a month**: the night of the first of the next month makes its invoices final. `loompin check` (would"
+    " anything stop it?), `loompin nightly --date 2026-02-01` (bills January; run when that day has ended), then"
+    " `loompin status` (what is owed, what is not billed and why). Whatever comes later is an adjustment on the next"
+    " invoice.\n\n"
+    "**Explain an invoice**: `loompin explain invoice INV-24-002`, down to its usage events;"
+    " `loompin reproduce INV-24-002` derives it again from the record.\n\n"
+    "**Try a price change**: `loompin reprice --price-entries proposed.csv --from 2026-01 --to 2026-03` shows who would"
+    " have paid more or less, and changes nothing.",
     epilog="Settings come from the environment or .env: LOOMPIN_SOURCE (source folder, default seeds/), LOOMPIN_HOME"
     " (all that a run writes, default data/), LOOMPIN_KEY (secret of the pseudonyms; made in the home if unset). "
     + _STATUSES,
@@ -62,7 +72,10 @@ def _date(text: str) -> date:
         raise typer.BadParameter(f"'{text}' is not in the calendar") from None
 
 
-@app.command(epilog=f"Examples: loompin nightly; loompin nightly --date 2026-02-10. {_STATUSES}")
+@app.command(
+    epilog="Examples: loompin nightly; loompin nightly --date 2026-02-01 (makes the invoices of that date final: fees"
+    f" of February, usage of January). {_STATUSES}"
+)
 def nightly(
     date_: Annotated[
         date | None,
@@ -77,6 +90,9 @@ def nightly(
     Nights that were missed are caught up. A completed night is not run again. A date before the last completed one is
     recomputed and compared with what was published then, and never published over a later one. Another run on the same
     home ends this one at once.
+
+    The night of the first of a month makes the invoices of that date final and writes their PDFs; the end of the output
+    tells which, what is not billed and why, and what to do next.
     """
     with _command(debug) as settings:
         from loompin import night as nights
@@ -113,6 +129,10 @@ def nightly(
                 )
             else:
                 _show_published(settings)
+                from loompin import billing_status
+
+                for part in billing_status.night(settings, plan.last_completed):
+                    _say(part)
 
 
 @app.command(epilog=f"Example: LOOMPIN_SOURCE=~/export loompin check. {_STATUSES}")
@@ -142,7 +162,11 @@ def check(
     epilog="Example: loompin status. It reads published and Parquet files only, so it works while a night runs."
 )
 def status(debug: Debug = False) -> None:
-    """Show the last night, its checks, what is quarantined, what came late, and what a next night would do."""
+    """Show the last night, its checks, what is quarantined, what came late, and what a next night would do.
+
+    And how billing stands: drafts of the running month, when the next close is, what is owed, what is not billed and
+    why, and the certificate of what became of all usage.
+    """
     with _command(debug) as settings:
         from loompin import reports
         from loompin import status as status_module
@@ -152,6 +176,11 @@ def status(debug: Debug = False) -> None:
             found = status_module.read(settings)
         for part in reports.status(settings, found):
             _say(part)
+        if found.published is not None:
+            from loompin import billing_status
+
+            for part in billing_status.status(settings):
+                _say(part)
 
 
 @app.command(
@@ -201,21 +230,34 @@ def sql(
                 raise reading.QueryRefused(str(error)) from error
 
 
-@explain_app.command("invoice", epilog="Example: loompin explain invoice INV-24-002 --events")
+@explain_app.command(
+    "invoice",
+    epilog="Examples: loompin explain invoice INV-24-002; loompin explain invoice INV-24-002 --events;"
+    " loompin explain invoice INV-24-002 --json | jq .changes",
+)
 def explain_invoice(
     invoice: Annotated[str, typer.Argument(metavar="ID", help="Invoice number, such as INV-24-002.")],
-    events: Annotated[bool, typer.Option("--events", help="List the usage events behind each usage line.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="List all usage events behind the usage lines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Show an invoice's lines, where each price comes from, what is paid, and on request the usage events.
+    """Show an invoice down to the last cent: lines, prices, tiers, arithmetic, usage events, payments, what changed.
 
-    Ends with 2 if there is no such invoice.
+    Each line tells why it is there, where its price comes from, how its amount is added up and which events stand
+    behind it. Then follow payments and credit, and what changed against the tenant's invoice before.
+
+    The change is split into quantity, price, tier mix, proration, late, plan, minimum and credit, which add up to it
+    exactly. Sums are added anew; one that is not as published is shown as DIFFERENCE. Ends with 2 if there is no such
+    invoice.
     """
     with _command(debug) as settings:
-        from loompin import explain
+        from loompin import explain, output
 
-        for part in explain.invoice(settings, invoice, events):
-            _say(part)
+        if as_json:
+            output.write_object(explain.invoice_plain(settings, invoice, events))
+        else:
+            for part in explain.invoice(settings, invoice, events):
+                _say(part)
 
 
 @explain_app.command("driver", epilog="Example: loompin explain driver 'Shipping Speed' --survey sur_001")
@@ -235,6 +277,117 @@ def explain_driver(
 
         for part in explain.driver(settings, topic, survey):
             _say(part)
+
+
+@app.command(epilog=f"Examples: loompin reproduce INV-24-002; loompin reproduce INV-24-002 --json. {_STATUSES}")
+def reproduce(
+    invoice: Annotated[str, typer.Argument(metavar="ID", help="Invoice number, such as INV-24-002.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Derive one invoice again from what was known at the end of its date, and compare it with what is published.
+
+    Reads the record (raw/) alone, in a folder for temporary files (TMPDIR), so that nothing is touched and a night may
+    run meanwhile. Takes about as long as a night's models. Ends with 0 if content hash, amount and every line are the
+    same, with 1 if not (the lines that differ are told), with 2 if there is no such invoice.
+    """
+    with _command(debug) as settings:
+        from loompin import output
+        from loompin import reproduce as reproducing
+
+        with _progress() as progress:
+            found = reproducing.reproduce(
+                settings, invoice, _derive(progress), lambda what: progress("land", what, 0, 0)
+            )
+        if as_json:
+            output.write_object(found.plain())
+        else:
+            for part in reproducing.shown(found):
+                _say(part)
+    if not found.same:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples: loompin sql --csv 'select * from price_entries' > proposed.csv, edit it, then"
+    " loompin reprice --price-entries proposed.csv --from 2026-01 --to 2026-03;"
+    " with --csv changes.csv for each tenant, month and item. " + _STATUSES
+)
+def reprice(
+    price_entries: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="All proposed prices: CSV, JSON Lines or Parquet, columns of price_entries."),
+    ],
+    since: Annotated[str, typer.Option("--from", metavar="YYYY-MM", help="First service month to compare.")],
+    until: Annotated[str, typer.Option("--to", metavar="YYYY-MM", help="Last service month to compare, included.")],
+    price_books: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="All proposed price books, if they change too; columns of price_books."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything.")] = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write one row a tenant, currency, month and item.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Try a price change: rate the whole history under proposed prices and compare it with what was billed.
+
+    The proposed file takes the place of all price entries (and books), as if it had always been known; a price that it
+    lacks is gone. Shown are, by service month, what tenants would have paid more or less, the total in each currency,
+    what would not be billed any more, and which tenants are near a bound of a volume price where their total falls or
+    jumps. Nothing is changed, and a night may run meanwhile. Ends with 2 if a file or month is wrong: file, line,
+    column and value are told.
+    """
+    with _command(debug) as settings:
+        from loompin import output
+        from loompin import reprice as repricing
+
+        files = {repricing.ENTRIES: price_entries} | ({repricing.BOOKS: price_books} if price_books else {})
+        first, last = repricing.month(since), repricing.month(until)
+        with _progress() as progress:
+            found = repricing.reprice(
+                settings, files, first, last, _derive(progress), lambda what: progress("land", what, 0, 0)
+            )
+        if csv_file is not None:
+            repricing.write_csv(found, csv_file)
+        if as_json:
+            output.write_object(found.plain())
+        else:
+            for part in repricing.shown(found):
+                _say(part)
+            if csv_file is not None:
+                _say(f"{output.count(len(found.changes), 'row')} written to {csv_file}.")
+
+
+@app.command(
+    epilog="Examples: loompin importance swiss.csv --target Fertility; loompin importance answers.parquet --target csat"
+    " --without id --json"
+)
+def importance(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV (with a header) or Parquet file of numbers.")],
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to explain by all others.")],
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; may be given several times.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: r2, rows and the shares of each column.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Show how much each column of a table explains of one: LMG shares and Johnson's relative weights of R squared.
+
+    Rows with an empty cell are left out. Ends with 2 if the file, a column or the values do not allow it.
+    """
+    with _command(debug):
+        from loompin import importance as importances
+        from loompin import reports
+
+        found = importances.of_file(file, target, without or [])
+        if as_json:
+            typer.echo(reports.importance_json(found))
+        else:
+            for part in reports.importance(found, target):
+                _say(part)
 
 
 @app.command(epilog="Example: loompin version")
@@ -287,6 +440,23 @@ def _progress() -> contextlib.AbstractContextManager[Progress]:
     return Progress()
 
 
+def _derive(progress: Progress) -> Derive:
+    """What builds models in a scratch warehouse: dbt, as a process of its own."""
+
+    def build(scratch: Scratch, models: Sequence[str]) -> None:
+        from dagster_project.dbt_process import DbtProcess
+        from loompin.night import NightError
+
+        outcome = DbtProcess(scratch, scratch.warehouse).run(
+            ["run", "--select", *(f"+{model}" for model in models)],
+            lambda what, done, total: progress("derive", what, done, total),
+        )
+        if outcome.status:
+            raise NightError("the models could not be built: " + "; ".join(outcome.errors[:5]))
+
+    return build
+
+
 def _say(part: object) -> None:
     from loompin import output
 
@@ -314,7 +484,9 @@ def _write_missing_invoices(settings: Settings) -> None:
     if invoice_pdfs.missing(settings):
         with _progress() as progress:
             made = invoice_pdfs.make(settings, lambda what, done, total: progress("invoices", what, done, total))
-        _say(f"{made.count:,} invoices had no PDF and have one now.")
+        from loompin.output import count
+
+        _say(f"{count(made.count, 'PDF')} of invoices written that a run before this one had not.")
 
 
 def _show_complete(settings: Settings, night: date) -> None:

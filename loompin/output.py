@@ -84,6 +84,11 @@ def write_json(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextI
     stream.write("\n]\n")
 
 
+def write_object(value: Any, out: TextIO | None = None) -> None:
+    """One JSON value on a line of its own. Decimals are numbers with all their digits, dates ISO 8601."""
+    (out or sys.stdout).write(_json(value) + "\n")
+
+
 def _json(value: Any) -> str:
     if isinstance(value, dict):
         return (

@@ -24,7 +24,7 @@ import duckdb
 from rich.console import Group
 
 from loompin import contracts as contracts_module
-from loompin import landing, money, output, reading, scratch, sources
+from loompin import landing, money, output, price_sets, reading, scratch, sources
 from loompin import night as nights
 from loompin.contracts import Table
 from loompin.known import BEGINNING, State
@@ -37,7 +37,6 @@ _MODELS = ("invoice_lines", "int_billing_quarantine")
 _MOST = 20
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
-_LAST_BOUND = Decimal(99999999999999999999)
 
 BILLED = """
     select tenant_id, any_value(tenant_slug) as tenant_slug, currency, item_key,
@@ -261,7 +260,7 @@ def _land(made: scratch.Scratch, state: State, files: Mapping[str, Path]) -> lis
     landed = scratch.land(made, State(state.night, versions, (), {}, state.nights), parts)
     refused = scratch.rows(
         made,
-        "select source_file, source_line, column_name, value, rule, reason from landing.quarantine"
+        "select source_file, source_line, column_name, value, rule, reason, row_json from landing.quarantine"
         f" where table_name in ({', '.join(literal(table) for table in files)}) order by all",
     )
     _refuse(_in_words(refused))
@@ -299,8 +298,8 @@ def _only_latest(connection: duckdb.DuckDBPyConnection, table: Table, part: Path
     key = ", ".join(name(column) for column in table.key)
     lean = part.with_suffix(".latest")
     connection.execute(
-        f"copy (select * replace (coalesce(_line, file_row_number) as _line, null::timestamp as received_at)"
-        f" exclude (file_row_number) from read_parquet({literal(str(part))}, file_row_number = true)"
+        f"copy (select * exclude (file_row_number) replace (coalesce(_line, file_row_number) as _line,"
+        f" null::timestamp as received_at) from read_parquet({literal(str(part))}, file_row_number = true)"
         f" qualify _bad is not null or rank() over (partition by {key} order by received_at desc nulls last) = 1"
         f" order by file_row_number) to {literal(str(lean))} (format parquet)"
     )
@@ -326,7 +325,7 @@ def _broken_sets(made: scratch.Scratch) -> list[str]:
     return _in_words(
         scratch.rows(
             made,
-            "select source_file, source_line, column_name, value, rule, reason"
+            "select source_file, source_line, column_name, value, rule, reason, row_json"
             f" from intermediate.int_billing_quarantine where table_name = {literal(ENTRIES)} order by all",
         )
     )
@@ -342,7 +341,7 @@ def _in_words(rows: Iterable[dict[str, Any]]) -> list[str]:
         f"{row['source_file']}, line {row['source_line']}"
         + (f", {row['column_name']}" if row["column_name"] else "")
         + (f" '{row['value']}'" if row["value"] is not None else "")
-        + f": {row['reason']} ({row['rule']})"
+        + f": {row['reason']} ({row['rule']}; the row: {row['row_json']})"
         for row in rows
     ]
 
@@ -378,13 +377,14 @@ def _cliffs(made: scratch.Scratch, since: date, until: date) -> list[Cliff]:
     """The bounds of proposed volume prices next to the units of each tenant, item and month, nearest first."""
     entries = scratch.rows(
         made,
-        "select id, price_book, item_key, valid_from, tier_up_to, unit_price, coalesce(flat_fee, 0) as flat_fee,"
-        " coalesce(free_units, 0) as free_units from source.price_entries where pricing_model = 'volume'",
+        "select id, price_book, item_key, valid_from, pricing_model, tier_up_to, unit_price,"
+        " coalesce(flat_fee, 0) as flat_fee, coalesce(free_units, 0) as free_units"
+        " from source.price_entries where pricing_model = 'volume'",
     )
     sets: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
-    for entry in sorted(entries, key=lambda entry: entry["tier_up_to"] or _LAST_BOUND):
+    for entry in entries:
         sets[entry["price_book"], entry["item_key"], entry["valid_from"]].append(entry)
-    tiers_of = {entry["id"]: tiers for tiers in sets.values() for entry in tiers}
+    tiers_of = {entry["id"]: price_sets.in_order(tiers) for tiers in sets.values() for entry in tiers}
     used = scratch.rows(
         made,
         "select tenant_id, any_value(tenant_slug) as tenant_slug, currency, item_key, price_book, price_entry_id,"
@@ -398,7 +398,7 @@ def _cliffs(made: scratch.Scratch, since: date, until: date) -> list[Cliff]:
     return sorted(found, key=lambda c: (abs(c.units_to_bound) / c.bound, c.tenant_slug, c.item_key, c.month))
 
 
-def cliffs_of(used: Mapping[str, Any], tiers: Sequence[Mapping[str, Any]]) -> Iterator[Cliff]:
+def cliffs_of(used: Mapping[str, Any], tiers: Sequence[price_sets.Tier]) -> Iterator[Cliff]:
     """The cliffs around the units of one tenant, item, volume set and month: the next bound above, and one below that
     made the total fall, where the tenant pays no more than at that bound.
 
@@ -407,10 +407,10 @@ def cliffs_of(used: Mapping[str, Any], tiers: Sequence[Mapping[str, Any]]) -> It
         tiers: the set's entries in the order of their bounds.
     """
     units = max(_ZERO, used["units"] - tiers[0]["free_units"])
-    amount = volume_amount(tiers, units)
+    amount = price_sets.billable_amount(tiers, units)
     for below, above in itertools.pairwise(tiers):
         bound = below["tier_up_to"]
-        at_bound = volume_amount(tiers, bound)
+        at_bound = price_sets.billable_amount(tiers, bound)
         past_bound = money.EXACT.add(money.EXACT.multiply(bound, above["unit_price"]), above["flat_fee"])
         if past_bound == at_bound:
             continue
@@ -423,14 +423,8 @@ def cliffs_of(used: Mapping[str, Any], tiers: Sequence[Mapping[str, Any]]) -> It
                 tenant_id=used["tenant_id"], tenant_slug=used["tenant_slug"], currency=used["currency"],
                 item_key=used["item_key"], month=used["month"], price_book=used["price_book"], units=units,
                 amount=amount, bound=bound, units_to_bound=bound - units, at_bound=at_bound, past_bound=past_bound,
-                one_unit_past=volume_amount(tiers, bound + _ONE),
+                one_unit_past=price_sets.billable_amount(tiers, bound + _ONE),
             )  # fmt: skip
-
-
-def volume_amount(tiers: Sequence[Mapping[str, Any]], units: Decimal) -> Decimal:
-    """What billable units cost under a volume set, unrounded: all at the price of the tier that they fall in."""
-    tier = next(tier for tier in tiers if tier["tier_up_to"] is None or units <= tier["tier_up_to"])
-    return money.EXACT.add(money.EXACT.multiply(units, tier["unit_price"]), tier["flat_fee"])
 
 
 # -- how it is shown -------------------------------------------------------------------------------------------------

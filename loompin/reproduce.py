@@ -1,4 +1,4 @@
-"""One invoice derived again from what was known at its cut-off, the end of its date, and compared with the published one.
+"""An invoice derived again from what was known at its cut-off, the end of its date, and held against the published one.
 
 The record alone is read (`raw/`), in a scratch warehouse: nothing that a later night derived takes part.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from loompin import night as nights
 from loompin import output, reading, scratch
+from loompin.explain import unknown_invoice
 from loompin.failures import UnknownId
 from loompin.record import Record
 from loompin.settings import Settings
@@ -129,13 +130,8 @@ def _published(settings: Settings, number: str) -> tuple[dict[str, Any], list[di
     with reading.published(settings) as connection:
         heads = reading.rows(connection, "select * from invoices where id = ?", number)
         if not heads:
-            raise UnknownId(unknown(number))
+            raise UnknownId(unknown_invoice(number))
         return heads[0], reading.rows(connection, "select * from invoice_lines where invoice_id = ?", number)
-
-
-def unknown(number: str) -> str:
-    """What to tell of an invoice that there is not."""
-    return f'there is no invoice {number}; see them: loompin sql "select id, tenant_slug, date, amount from invoices"'
 
 
 def _kept_hash(record: Record, number: str) -> str | None:
