@@ -9,6 +9,7 @@ import dagster as dg
 from dagster_project import automation, manifest, models, night_run
 from dagster_project.model_assets import model_assets
 from dagster_project.publishing_assets import QUALITY_DOCS, publishing_assets
+from dagster_project.refusal_checks import refusal_checks
 from dagster_project.source_assets import known_rules, source_assets
 from loompin import contracts
 from loompin.settings import Settings
@@ -33,6 +34,7 @@ def build(settings: Settings | None = None, watch: night_run.Watch | None = None
             model_assets(derived),
             *publishing_assets(declared, derived),
         ],
+        "asset_checks": [refusal_checks()],
         "jobs": [automation.nightly_job, automation.land_early_job],
         "schedules": [automation.nightly_schedule],
         "sensors": [automation.new_files_sensor(settings), automation.failure_sensor(settings)],

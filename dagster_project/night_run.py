@@ -26,12 +26,14 @@ import duckdb
 
 from dagster_project import manifest
 from dagster_project.dbt_process import DbtProcess, NodeResult, Outcome
-from loompin import contracts, dbt_docs, invoice_pdfs, quality_docs, reading
+from loompin import contracts, dbt_docs, invoice_pdfs, quality_docs, reading, refusals
 from loompin import night as nights
 from loompin.lock import home_lock
 from loompin.night import Landed, NightPlan
 from loompin.publish import Published
+from loompin.rules import read_expectations
 from loompin.settings import EXPECTATIONS, PROJECT_ROOT, Settings
+from loompin.validation import CheckResult
 
 RESOURCE = "night_run"
 WAIT_SECONDS = 4 * 3600.0
@@ -91,6 +93,7 @@ class NightRun:
         self._dbt: DbtProcess | None = None
         self._deriving = False
         self._landed: Landed | None = None
+        self._refusals: list[CheckResult] | None = None
 
     @property
     def is_deriving(self) -> bool:
@@ -188,7 +191,21 @@ class NightRun:
             outcome = process.finish(lambda what, done, total: self.watch.progress("derive", what, done, total))
         if not select and outcome.status == 0:
             self._remember(plan, outcome)
+        judged = next((result for node, result in outcome.results.items() if node.endswith(f".{refusals.MODEL}")), None)
+        if judged is not None and judged.succeeded:
+            self._refusals = self._read_refusals(plan)
         return outcome
+
+    def refusals(self, plan: NightPlan) -> list[CheckResult] | None:
+        """What the rules of billing found; None while dbt has not judged the night's rows."""
+        if self._refusals is None and self.derived_before(plan) is not None:
+            self._refusals = self._read_refusals(plan)
+        return self._refusals
+
+    @staticmethod
+    def _read_refusals(plan: NightPlan) -> list[CheckResult]:
+        with contextlib.closing(duckdb.connect(str(plan.warehouse), read_only=True)) as connection:
+            return refusals.results(connection, contracts.load(), read_expectations())
 
     def derived_before(self, plan: NightPlan) -> Outcome | None:
         """How dbt built and tested every model for this night, as landed last and by the code that stands, or None."""
@@ -214,6 +231,7 @@ class NightRun:
         Raises:
             loompin.night.NightError: it may not be published, or it differs.
         """
+        self.refusals(plan)  # a warehouse that was made only to compare is gone afterwards
         self.watch.published = nights.publish(self.settings, plan, self.run_id)
         return self.watch.published
 
@@ -237,7 +255,8 @@ class NightRun:
         """Begin to make Data Docs of what landing found, in a process of its own."""
         if self._docs is None:
             handover = self.settings.scratch / f"data-docs-{os.getpid()}.json"
-            found = quality_docs.NightResults.of(landed, contracts.load())
+            awaited = {rule.table for rule in refusals.rules()}
+            found = quality_docs.NightResults.of(landed, contracts.load(), awaited)
             self._docs = quality_docs.start(found, handover, self.settings.docs / "gx")
 
     def quality_docs(self, landed: Landed) -> Path:
@@ -248,7 +267,7 @@ class NightRun:
         """
         self.start_quality_docs(landed)
         assert self._docs is not None
-        _, errors = self._docs.communicate()
+        _, errors = self._docs.communicate(quality_docs.follow_up(self._refusals or [], contracts.load()))
         if self._docs.returncode != 0:
             raise PagesFailed("Data Docs could not be made:\n" + errors.decode(errors="replace")[-4000:])
         return self.settings.docs / "gx" / "index.html"

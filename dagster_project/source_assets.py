@@ -131,7 +131,7 @@ def _events(
     for result in table.checks:
         check = dg.AssetCheckKey(key, _place(result.table, result.rule_id, contracts)[1])
         if check in context.selected_asset_check_keys:
-            yield _check_result(check, result)
+            yield check_result(check, result)
         elif check not in known:
             # The rule came with this night's files, after the code location was loaded.
             context.log.warning(
@@ -202,7 +202,8 @@ def _metadata(table: TableLanding) -> dict[str, Any]:
     }
 
 
-def _check_result(key: dg.AssetCheckKey, result: CheckResult) -> dg.AssetCheckResult:
+def check_result(key: dg.AssetCheckKey, result: CheckResult) -> dg.AssetCheckResult:
+    """What a run shows of a rule: count, sample keys, and the SQL that finds the rest."""
     return dg.AssetCheckResult(
         asset_key=key.asset_key,
         check_name=key.name,

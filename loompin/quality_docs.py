@@ -31,7 +31,7 @@ import subprocess
 import sys
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).resolve().parent / "data_docs"
 KEEP_NIGHTS = 7
 NAMESPACE = uuid.UUID("8f0c3f5a-6a0e-5d0b-9a51-3b6f6d1c2e77")
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -97,28 +97,37 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class NightResults:
-    """What a night found, as it is handed to the process that makes the pages."""
+    """What a night found, as it is handed to the process that makes the pages.
+
+    `awaited` are tables of which more results follow, once the models are derived: their pages are made last.
+    """
 
     night: date
     results: Sequence[RuleResult]
+    awaited: Sequence[str] = ()
 
     @classmethod
-    def of(cls, landed: Landed, contracts: Contracts) -> NightResults:
+    def of(cls, landed: Landed, contracts: Contracts, awaited: Iterable[str] = ()) -> NightResults:
         """The checks of a night that was landed and validated."""
         return cls(
             landed.night,
             [_of_check(check, table.table, contracts) for table in landed.tables for check in table.checks],
+            tuple(sorted(awaited)),
         )
 
     @classmethod
     def read(cls, path: Path) -> NightResults:
         """Read what `write` wrote."""
         data = json.loads(path.read_text(encoding="utf-8"))
-        return cls(date.fromisoformat(data["night"]), [RuleResult.from_json(item) for item in data["results"]])
+        results = [RuleResult.from_json(item) for item in data["results"]]
+        return cls(date.fromisoformat(data["night"]), results, tuple(data["awaited"]))
 
     def write(self, path: Path) -> None:
         """Write as JSON, readable by the owner only."""
-        data = {"night": self.night.isoformat(), "results": [result.to_json() for result in self.results]}
+        data = {
+            "night": self.night.isoformat(), "results": [result.to_json() for result in self.results],
+            "awaited": list(self.awaited),
+        }  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump(data, file)
@@ -137,8 +146,15 @@ def _of_check(check: CheckResult, table: str, contracts: Contracts) -> RuleResul
     )  # fmt: skip
 
 
+def follow_up(checks: Iterable[CheckResult], contracts: Contracts) -> bytes:
+    """Results that were awaited, as the process that makes the pages reads them from its standard input."""
+    return json.dumps([_of_check(check, check.table, contracts).to_json() for check in checks]).encode()
+
+
 def start(found: NightResults, handover: Path, docs: Path, keep: int = KEEP_NIGHTS) -> subprocess.Popen[bytes]:
     """Start making the pages in a process of its own; the caller waits for it (exit status 0, or errors on stderr).
+
+    If results are awaited, the process ends once its standard input does: with what `follow_up` makes, or nothing.
 
     Args:
         handover: the file in which the results are handed over; the process removes it.
@@ -148,14 +164,25 @@ def start(found: NightResults, handover: Path, docs: Path, keep: int = KEEP_NIGH
     command = [sys.executable, "-m", __name__ if __name__ != "__main__" else "loompin.quality_docs"]
     return subprocess.Popen(
         [*command, str(handover), "--docs", str(docs), "--keep", str(keep), "--remove"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
-def build(found: NightResults, docs: Path, keep: int = KEEP_NIGHTS) -> Path:
+def build(
+    found: NightResults,
+    docs: Path,
+    keep: int = KEEP_NIGHTS,
+    more: Callable[[], Sequence[RuleResult]] = tuple,
+) -> Path:
     """Make the suites, results and pages of a night and drop nights beyond the newest `keep`.
 
     The same results again change nothing and do not import GX. Pages appear before the index that links to them.
+
+    Args:
+        found: what the night found.
+        docs: the folder of the pages.
+        keep: how many nights to keep.
+        more: waits for the results that `found` says are awaited; asked once, after the pages of all other tables.
 
     Returns:
         The index page.
@@ -164,21 +191,37 @@ def build(found: NightResults, docs: Path, keep: int = KEEP_NIGHTS) -> Path:
     index = docs / "index.html"
     mark = docs / "store" / "built" / f"{found.night.isoformat()}.txt"
     digest = _digest(found)
-    if index.exists() and mark.exists() and mark.read_text(encoding="utf-8") == digest:
-        return index
+    known = mark.read_text(encoding="utf-8").split() if index.exists() and mark.exists() else []
+    later: Sequence[RuleResult] | None = None
+    if known[:1] == [digest]:
+        later = more()
+        if known == [digest, _digest(NightResults(found.night, later))]:
+            return index
     by_table: dict[str, list[RuleResult]] = defaultdict(list)
     for result in found.results:
-        # A table's name becomes the name of files; one from data must not become a path.
-        by_table[re.sub(r"\W", "_", result.table)].append(result)
+        by_table[_file_name(result.table)].append(result)
     pages = _Pages(docs, found.night)
-    for table, results in sorted(by_table.items()):
-        pages.write_suite(table, results)
-        pages.write_result(table, results)
+    awaited = {_file_name(table) for table in found.awaited}
+    for table in sorted(by_table.keys() - awaited):
+        pages.write_suite(table, by_table[table])
+        pages.write_result(table, by_table[table])
+    later = more() if later is None else later
+    for result in later:
+        by_table[_file_name(result.table)].append(result)
+    for table in sorted(by_table.keys() & awaited):
+        pages.write_suite(table, by_table[table])
+        pages.write_result(table, by_table[table])
+    digest = f"{digest} {_digest(NightResults(found.night, later))}"
     _write(docs / "static" / "data_docs.css", (TEMPLATES / "data_docs.css").read_text(encoding="utf-8"))
     _forget(docs, sorted(by_table), keep)
     pages.write_index(index)
     _write(mark, digest)
     return index
+
+
+def _file_name(table: str) -> str:
+    """A table's name becomes the name of files; one from data must not become a path."""
+    return re.sub(r"\W", "_", table)
 
 
 class _Pages:
@@ -389,8 +432,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = NightResults.read(options.results)
     if options.remove:
         options.results.unlink()
-    build(found, options.docs, options.keep)
+    build(found, options.docs, options.keep, _from_input if found.awaited else list)
     return 0
+
+
+def _from_input() -> list[RuleResult]:
+    """The results that follow, from standard input; none if it ends without any."""
+    text = sys.stdin.buffer.read()
+    return [RuleResult.from_json(item) for item in json.loads(text)] if text else []
 
 
 if __name__ == "__main__":

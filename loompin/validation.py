@@ -186,6 +186,7 @@ class _Validation:
         )
         run("create table landing.failing (table_name varchar, rule varchar, file_id integer, _row bigint)")
         run("create table landing.excluded (table_name varchar, file_id integer, _row bigint, status varchar)")
+        run("create table landing.duplicates (table_name varchar, service_month date, events bigint)")
         run("create table landing.tenant_refs (ref varchar, id varchar, slug varchar, problem varchar, known date)")
         run("create table landing.user_refs (ref varchar, id varchar, problem varchar)")
 
@@ -689,6 +690,11 @@ class _TableValidation:
                     f" where status <> 'quarantined'"
                 )
                 self.has_excluded = self.has_excluded or counted > 0
+                if self.table.duplicates == "first_known":
+                    self.connection.execute(
+                        f"insert into landing.duplicates select {table}, month, count(*) from told"
+                        " where status = 'duplicate' group by month"
+                    )
                 self._note("told", "status = 'quarantined'", rule)
         for rule in self.rules:
             if rule.kind == "unique" and rule.rule_id in several:

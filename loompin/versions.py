@@ -82,7 +82,8 @@ def find_same_key(
 ) -> None:
     """Make the temporary table `target` of (file_id, _row, status): the rows of a key that do not count.
 
-    `status` is duplicate, superseded, or quarantined (another row of the key contradicts it). Only rows are looked at
+    `status` is duplicate, superseded, or quarantined (another row of the key contradicts it); where the first known
+    counts, `month` is the service month. Only rows are looked at
     whose key has a hash that stands in `repeated`.
     """
     keys = key_columns(table)
@@ -101,15 +102,20 @@ def find_same_key(
             select c.* from candidates as c join several as s
                 on {" and ".join(f"c.k{index} is not distinct from s.k{index}" for index in range(len(keys)))}
         )"""
-    find = _first_known if table.duplicates == "first_known" else _latest_known
-    connection.execute(f"create or replace temp table {target} as {same_key}{find(listed)}")
+    if table.duplicates == "first_known":
+        month = f"k{len(keys) - 1}" if len(keys) > len(table.key) else "cast(null as timestamp)"
+        found = _first_known(listed, month)
+    else:
+        found = _latest_known(listed)
+    connection.execute(f"create or replace temp table {target} as {same_key}{found}")
 
 
-def _first_known(key: str) -> str:
+def _first_known(key: str, month: str) -> str:
     # The first known counts, then the first received, then the smaller content; where a row stands does not matter.
     order = f"partition by {key} order by _known_night, received nulls last, content, _source_file, _row"
     return f"""
-        select file_id, _row, case when content = counts then 'duplicate' else 'quarantined' end as status
+        select file_id, _row, case when content = counts then 'duplicate' else 'quarantined' end as status,
+            cast({month} as date) as month
         from (
             select *, row_number() over ({order}) as place, first_value(content) over ({order}) as counts
             from same_key

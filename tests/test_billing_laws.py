@@ -63,16 +63,16 @@ create table ledger_entries as
     ) v (transaction_id, account, night, debit, credit, invoice_id, credit_note_id);
 alter table ledger_entries add column entry_id varchar;
 update ledger_entries set entry_id = transaction_id || account || debit;
-create table final_invoices as
-    select id, date, 'hash of ' || id as content_hash from invoices where date < date '2026-02-28';
-create table ledger_nights as
+create table stg_final_invoices as
+    select id as invoice_id, date as invoice_date, 'hash of ' || id as content_hash from invoices where date < date '2026-02-28';
+create table stg_ledger_nights as
     select date '2026-02-28' as night, null::date as since, count(*) as entries,
         cast(sum(cast(
             md5_number_lower(entry_id || '|' || account || '|' || debit || '|' || credit) as hugeint
         )) as varchar) as digest
     from ledger_entries where night <= date '2026-02-28';
 create table night as select date '2026-03-06' as night;
-create table load_audit as
+create table stg_load_audit as
     select * from (values
         ('usage_events', 5, 3), ('usage_events', 2, 2), ('tenants', 1, 1)
     ) v (table_name, rows_read, rows_accepted);
@@ -164,8 +164,8 @@ VIOLATIONS = {
         ),
     ],
     "assert_usage_rows_and_quantities_tie": [
-        "update load_audit set rows_read = 6 where rows_read = 5",
-        "update load_audit set rows_accepted = 4 where rows_accepted = 3",
+        "update stg_load_audit set rows_read = 6 where rows_read = 5",
+        "update stg_load_audit set rows_accepted = 4 where rows_accepted = 3",
         "update billing_certificate set events = 5 where events = 6",
         "delete from billing_certificate",
         "insert into int_usage_receipts values (date '2026-02-01', false, 5, 1, 1)",

@@ -133,6 +133,15 @@ def test_a_payment_counts_from_the_night_of_its_invoice_and_an_overpayment_stays
     ]  # fmt: skip
 
 
+def test_terms_are_those_known_when_the_invoice_became_final(book: Book) -> None:
+    first = subscription("s1", "2026-01-01", net_terms_days="10")
+    book.write("subscriptions.csv", [first, {**first, "net_terms_days": "45", "received_at": "2026-02-05T00:00:00Z"}])
+    assert book.night(date(2026, 3, 1)) == []
+    assert told(book, "select id, due_date from invoices order by id") == [
+        ("INV-24-001", "2026-01-11"), ("INV-24-002", "2026-02-11"), ("INV-24-003", "2026-04-15"),
+    ]  # fmt: skip
+
+
 def test_numbers_follow_night_slug_and_currency(book: Book) -> None:
     book.write("subscriptions.csv", [
         subscription("s1", "2026-01-01", ended_on="2026-02-01"),

@@ -25,3 +25,16 @@
         as varchar
     )
 {%- endmacro %}
+
+{#- A value of a row as JSON text, as it was received, in a type; null if it is not there or does not fit. -#}
+{% macro json_value(row_json, column_name, data_type) -%}
+    {{ return(adapter.dispatch('json_value_of', 'loompin')(row_json, column_name, data_type)) }}
+{%- endmacro %}
+
+{% macro default__json_value_of(row_json, column_name, data_type) -%}
+    cast(json_value({{ row_json }}, '$.{{ column_name }}' null on error) as {{ data_type }})
+{%- endmacro %}
+
+{% macro duckdb__json_value_of(row_json, column_name, data_type) -%}
+    try_cast(json_extract_string({{ row_json }}, '$.{{ column_name }}') as {{ data_type }})
+{%- endmacro %}

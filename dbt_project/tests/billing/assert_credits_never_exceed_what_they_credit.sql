@@ -51,3 +51,4 @@ left join {{ ref('invoices') }} as invoices on invoice_uses.invoice_id = invoice
 where
     invoices.id is null
     or invoice_uses.used > invoices.amount
+-- depends_on: {{ ref('billing_certificate') }}

@@ -23,3 +23,4 @@ from placed
 where
     id <> {{ document_number(var('invoice_prefix'), 'place') }}
     or credit_note_id <> {{ document_number(var('credit_note_prefix'), 'note_place') }}
+-- depends_on: {{ ref('billing_certificate') }}

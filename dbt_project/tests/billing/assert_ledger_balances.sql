@@ -82,3 +82,4 @@ full outer join accounts
         and documents.account = accounts.account
         and documents.currency = accounts.currency
 where coalesce(documents.amount, 0) <> coalesce(accounts.amount, 0)
+-- depends_on: {{ ref('billing_certificate') }}

@@ -8,8 +8,8 @@ last_night as (
         night,
         entries,
         digest
-    from {{ source('landing', 'ledger_nights') }}
-    where night = (select max(kept.night) from {{ source('landing', 'ledger_nights') }} as kept)
+    from {{ ref('stg_ledger_nights') }}
+    where night = (select max(kept.night) from {{ ref('stg_ledger_nights') }} as kept)
 
 ),
 
@@ -39,3 +39,4 @@ cross join now
 where
     last_night.entries <> now.entries
     or last_night.digest <> now.digest
+-- depends_on: {{ ref('billing_certificate') }}

@@ -29,3 +29,4 @@ where
     or sums.currencies <> 1
     or sums.currency <> invoices.currency
     or (invoices.currency = 'JPY' and invoices.amount <> round(invoices.amount, 0))
+-- depends_on: {{ ref('billing_certificate') }}

@@ -31,3 +31,4 @@ where
     or (next_from is not null and next_from <> tier_bound)
     or (next_from is null and tier_bound <> last_bound)
     or last_bound < 99999999999999999999
+-- depends_on: {{ ref('billing_certificate') }}

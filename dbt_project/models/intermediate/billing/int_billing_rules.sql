@@ -1,6 +1,6 @@
 -- One row a rule that only billing can check, with the column it looks at and what is wrong with a row that breaks it.
--- Names that the quarantine uses; their severities stand in expectations/severities.yml, like those of every rule. Plain
--- SQL without a reference: the checks in Dagster are named from it, too, before anything is derived.
+-- Names that the quarantine uses; their severities stand in expectations/severities.yml, like those of every rule.
+-- Plain SQL without a reference: the checks in Dagster are named from it, too, before anything is derived.
 select
     'usage_events' as table_name,
     'cancels_nothing' as rule,

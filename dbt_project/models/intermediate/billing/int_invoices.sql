@@ -10,7 +10,6 @@ sums as (
         invoice_date,
         sum(amount) as lines_amount
     from {{ ref('int_invoice_lines') }}
-    where invoice_date <= {{ night() }}
     group by tenant_id, tenant_slug, currency, invoice_date
     -- A tenant with nothing but lines kept at 0.00 gets no invoice.
     having sum(case when amount <> 0 then 1 else 0 end) > 0
@@ -46,7 +45,7 @@ terms as (
     select
         noted.invoice_number,
         subscriptions.net_terms_days,
-        -- The subscription that covers the date, else the last one before it.
+        -- The subscription that covers the date, else the last one.
         row_number() over (
             partition by noted.invoice_number
             order by
@@ -55,8 +54,7 @@ terms as (
                         subscriptions.started_on <= noted.invoice_date
                         and subscriptions.covered_to > noted.invoice_date
                         then 0
-                    when subscriptions.started_on <= noted.invoice_date then 1
-                    else 2
+                    else 1
                 end asc,
                 subscriptions.started_on desc,
                 subscriptions.subscription_id asc
@@ -69,6 +67,8 @@ terms as (
             -- What becomes known later never moves the due date of a final invoice.
             and noted.invoice_date >= subscriptions.known_close
             and noted.invoice_date < subscriptions.ended_close
+            -- One that ends as it starts covers nothing.
+            and subscriptions.started_on < subscriptions.covered_to
 
 )
 
