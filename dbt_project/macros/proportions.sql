@@ -30,3 +30,8 @@
         cast({{ x }} as double precision) * ({{ n }} - {{ x }}) / {{ n }} + {{ z95() }} * {{ z95() }} / 4
     )
 {%- endmacro %}
+
+{#- An expression held between two bounds; null stays null, which least() and greatest() do not promise everywhere. -#}
+{% macro clamped(expression, low, high) -%}
+    case when {{ expression }} is not null then least(greatest({{ expression }}, {{ low }}), {{ high }}) end
+{%- endmacro %}
