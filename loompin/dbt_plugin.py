@@ -1,7 +1,8 @@
-"""The dbt-duckdb plugin that gives dbt's connections the masking functions of `loompin.privacy`.
+"""The dbt-duckdb plugin that gives dbt's connections the functions that SQL cannot hold: masking, shares, VADER.
 
 Named in `dbt_project/profiles.yml`. The key stays in this process: it is no argument of any SQL, so that it is in no
-log and no compiled file. How a value is masked is in `loompin.privacy`; here is only how DuckDB calls it.
+log and no compiled file. How a value is masked is in `loompin.privacy`, how shares and scores are
+computed in `loompin.importance` and `loompin.sentiment`; here is only how DuckDB calls them.
 """
 
 from __future__ import annotations
@@ -14,18 +15,53 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from loompin import contracts
+from loompin import contracts, importance, sentiment
 from loompin.contracts import Contracts
 from loompin.privacy import KnownName, Redactor, load_key, pseudonymiser
 from loompin.settings import Settings
 
 
 class Plugin(BasePlugin):
-    """Registers pseudonym, redact and redact_json on dbt's connection."""
+    """Registers pseudonym, redact, redact_json, topic_shares and vader_compound on dbt's connection."""
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Called once for the database that dbt opens; cursors share what is registered here."""
         register(conn, load_key(Settings()))
+        register_analytics(conn)
+
+
+def register_analytics(connection: duckdb.DuckDBPyConnection) -> None:
+    """Register what the analytics models call.
+
+    `topic_shares(part, row, column, value)` takes arrays of the cells of matrices (`loompin.importance.topic_shares`);
+    places of topics in its result count from 1. `vader_compound(text)` is `loompin.sentiment.compound` of many texts.
+    """
+    shares = (
+        "STRUCT(place BIGINT, r2 DOUBLE, lmg DOUBLE, lmg_margin DOUBLE, johnson DOUBLE, johnson_margin DOUBLE,"
+        " is_exact BOOLEAN, is_collinear BOOLEAN)[]"
+    )
+    parameters = ["BIGINT[]", "BIGINT[]", "BIGINT[]", "DOUBLE[]"]
+    connection.create_function("topic_shares", _topic_shares, parameters, shares)  # type: ignore[arg-type]
+    scorer = sentiment.Scorer()
+
+    def scores(texts: pa.ChunkedArray) -> pa.Array:
+        # A text that is absent has no word of the lexicon either.
+        return pa.array(scorer([text or "" for text in texts.to_pylist()]), pa.float64())
+
+    connection.create_function(
+        "vader_compound", scores, ["VARCHAR"], "DOUBLE", type="arrow", null_handling="special",
+    )  # type: ignore[call-overload]  # fmt: skip
+
+
+def _topic_shares(
+    groups: list[int], rows: list[int], columns: list[int], values: list[float]
+) -> list[dict[str, float | bool | None]]:
+    found = enumerate(importance.topic_shares(groups, rows, columns, values), 1)
+    return [
+        {"place": place, "r2": one.r2, "lmg": one.lmg, "lmg_margin": one.lmg_margin, "johnson": one.johnson,
+         "johnson_margin": one.johnson_margin, "is_exact": one.exact, "is_collinear": one.collinear}
+        for place, one in found if one is not None
+    ]  # fmt: skip
 
 
 def register(connection: duckdb.DuckDBPyConnection, key: bytes, declared: Contracts | None = None) -> None:

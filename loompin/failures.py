@@ -40,9 +40,10 @@ def explain(error: BaseException, settings: Settings | None) -> Failure:
     import duckdb
     import pydantic
 
-    from loompin import contracts, invoice_pdfs, lock, night, privacy, publish, reading, rules, sources
+    from loompin import contracts, importance, invoice_pdfs, lock, night, privacy, publish, reading, rules, sources
 
-    if isinstance(error, UnknownId | sources.NoSource | night.UsageError | reading.QueryRefused):
+    wrong_calls = UnknownId | sources.NoSource | night.UsageError | reading.QueryRefused | importance.CannotExplain
+    if isinstance(error, wrong_calls):
         return Failure(2, str(error))
     if isinstance(error, reading.NothingPublished):
         return Failure(2, str(error), "run: loompin nightly")

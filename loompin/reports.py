@@ -1,12 +1,14 @@
-"""What `nightly`, `check` and `status` tell, as texts and tables for a terminal. Finding it out is done elsewhere."""
+"""What `nightly`, `check`, `status` and `importance` tell, as texts and tables. Finding it out is done elsewhere."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group
 
 from loompin import output
+from loompin.importance import FileShares
 from loompin.night import Landed
 from loompin.record import Record
 from loompin.settings import Settings
@@ -199,3 +201,36 @@ def _status_in_words(state: str, severity: str) -> str:
 def _listed(names: Sequence[str]) -> str:
     rest = len(names) - _MOST
     return ", ".join(names[:_MOST]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def importance(found: FileShares, target: str) -> Iterator[Part]:
+    """Shares of the columns of a file, the largest first."""
+    r2 = found.shares.r2
+    rows = sorted(zip(found.columns, found.shares.lmg, found.shares.johnson, strict=True), key=lambda row: -row[1])
+    left_out = (
+        f", {output.count(found.rows_left_out, 'row')} with an empty cell left out" if found.rows_left_out else ""
+    )
+    yield output.table(
+        f"What {target} depends on",
+        ("column", "LMG", "Johnson", "% of R2 (LMG)"),
+        [
+            (name, round(float(lmg), 6), round(float(johnson), 6), round(100 * float(lmg) / r2, 1) if r2 > 0 else None)
+            for name, lmg, johnson in rows
+        ],
+        caption=f"R2 {r2:.6f} over {output.count(found.rows, 'row')}{left_out}",
+    )
+    by_johnson = [name for name, _, johnson in sorted(rows, key=lambda row: -row[2])]
+    if by_johnson != [name for name, *_ in rows]:
+        yield "The two measures put the columns into different orders: do not read much into the order."
+    if not found.shares.exact:
+        yield "LMG is the mean over 1,024 orders of the columns, not all of them."
+
+
+def importance_json(found: FileShares) -> str:
+    """The same as JSON, with all digits."""
+    listed = [
+        {"column": name, "lmg": float(lmg), "johnson": float(johnson)}
+        for name, lmg, johnson in zip(found.columns, found.shares.lmg, found.shares.johnson, strict=True)
+    ]
+    told = {"r2": found.shares.r2, "rows": found.rows, "rows_left_out": found.rows_left_out, "importance": listed}
+    return json.dumps(told, indent=2, ensure_ascii=False)

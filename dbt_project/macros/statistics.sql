@@ -134,22 +134,6 @@
         {%- endfor %}
 {%- endmacro %}
 
-{#-
-    Two-sided p-value of a standard normal statistic. The normal distribution by the complementary error function of
-    Numerical Recipes (Press et al., 6.2): the relative error is below 1.2e-7 everywhere, so that small values are right too.
--#}
-{% macro two_sided_p(z) -%}
-    {%- set t = '(1 / (1 + 0.5 * abs(' ~ z ~ ') / sqrt(2.0)))' -%}
-    {%- set terms = [
-        0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368
-    ] -%}
-    {%- set polynomial = namespace(text='0') -%}
-    {%- for term in terms -%}
-    {%- set polynomial.text = '(' ~ term ~ ' + ' ~ t ~ ' * ' ~ polynomial.text ~ ')' -%}
-    {%- endfor -%}
-    least(1, {{ t }} * exp(-({{ z }}) * ({{ z }}) / 2 - 1.26551223 + {{ t }} * {{ polynomial.text }}))
-{%- endmacro %}
-
 {#- improving, worsening or stable from a Mann-Kendall test: two-sided p below 0.05 on at least five periods. -#}
 {% macro trend_label(n_periods, z) -%}
     case

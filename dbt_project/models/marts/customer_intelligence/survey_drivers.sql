@@ -38,12 +38,17 @@ select
     impacts.impact + {{ z95() }} * impacts.standard_error as impact_high,
     coalesce(trends.n_periods, 0) as n_weeks,
     trends.mann_kendall_z as trend_z,
+    {{ normal_two_sided_p('trends.mann_kendall_z') }} as trend_p,
     trends.sen_slope as trend_slope,
-    case
-        when impacts.n_topic = 0 then 'no scored response touches the topic'
-        when impacts.impact is null then 'every scored response touches the topic'
-        when impacts.standard_error is null then 'too few responses for an interval'
-    end as reason
+    {{ reasons([
+        ('impacts.n_topic = 0', 'no scored response touches the topic'),
+        ('impacts.n_topic > 0 and impacts.impact is null', 'every scored response touches the topic'),
+        (
+            'impacts.n_topic > 0 and impacts.impact is not null and impacts.standard_error is null',
+            'too few responses for an interval'
+        ),
+        ('coalesce(trends.n_periods, 0) < 2', 'fewer than two weeks to compare'),
+    ]) }} as reason
 from impacts
 left join trends
     on

@@ -24,7 +24,8 @@ weeks as (
 
     select
         *,
-        sum(n_scored) over last_seven_days as n_scored_7d,
+        {{ mean_of('total', 'n_scored') }} as avg_sentiment,
+        cast(sum(n_scored) over last_seven_days as bigint) as n_scored_7d,
         sum(total) over last_seven_days as total_7d
     from days
     window last_seven_days as (
@@ -32,19 +33,74 @@ weeks as (
         range between interval '6 days' preceding and current row
     )
 
+),
+
+medians as (
+
+    select
+        survey_id,
+        tenant_id,
+        count(avg_sentiment) as n_days,
+        {{ median('avg_sentiment') }} as median_sentiment
+    from weeks
+    group by survey_id, tenant_id
+
+),
+
+spreads as (
+
+    select
+        medians.survey_id,
+        medians.tenant_id,
+        medians.n_days,
+        medians.median_sentiment,
+        {{ median('round(abs(weeks.avg_sentiment - medians.median_sentiment), 12)') }} as mad
+    from weeks
+    inner join medians
+        on
+            weeks.survey_id is not distinct from medians.survey_id
+            and weeks.tenant_id is not distinct from medians.tenant_id
+    group by medians.survey_id, medians.tenant_id, medians.n_days, medians.median_sentiment
+
+),
+
+judged as (
+
+    select
+        weeks.*,
+        spreads.n_days,
+        spreads.mad,
+        -- fewer days do not tell what is usual
+        case
+            when spreads.n_days >= 5
+                then {{ modified_z('weeks.avg_sentiment', 'spreads.median_sentiment', 'spreads.mad') }}
+        end as sentiment_modified_z
+    from weeks
+    inner join spreads
+        on
+            weeks.survey_id is not distinct from spreads.survey_id
+            and weeks.tenant_id is not distinct from spreads.tenant_id
+
 )
 
 select
     survey_id,
     submitted_on as date,
     total_responses,
-    {{ mean_of('total', 'n_scored') }} as avg_sentiment,
+    avg_sentiment,
     tenant_id,
     n_scored,
-    sqrt(({{ sample_variance('n_scored', 'total', 'squares') }}) / nullif(n_scored, 0)) as sentiment_standard_error,
+    round(sqrt(({{ sample_variance('n_scored', 'total', 'squares') }}) / nullif(n_scored, 0)), 12)
+        as sentiment_standard_error,
     {{ mean_of('total_7d', 'n_scored_7d') }} as avg_sentiment_7d,
-    case
-        when n_scored = 0 then 'no response of the day has a score'
-        when n_scored = 1 then 'one scored response has no standard error'
-    end as reason
-from weeks
+    n_scored_7d,
+    sentiment_modified_z,
+    abs(sentiment_modified_z) > 3.5 as is_anomaly,
+    {{ reasons([
+        ('n_scored = 0', 'no response of the day has a score'),
+        ('n_scored = 1', 'one scored response has no standard error'),
+        ('n_scored_7d = 0', 'no response of the seven days has a score'),
+        ('n_scored > 0 and n_days < 5', 'fewer than five days with a score to tell what is usual'),
+        ('n_scored > 0 and n_days >= 5 and mad = 0', 'at least half of the days have the same mean'),
+    ]) }} as reason
+from judged

@@ -7,5 +7,7 @@ select
     tenant_id,
     survey_id,
     score_source,
+    emotion_source,
+    text_model,
     reason
 from {{ ref('int_response_scores') }}

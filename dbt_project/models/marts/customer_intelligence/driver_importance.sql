@@ -1,0 +1,98 @@
+with impacts as (
+
+    select * from {{ ref('int_survey_topic_impacts') }}
+
+),
+
+shares as (
+
+    select * from {{ ref('int_survey_topic_shares') }}
+
+),
+
+topics as (
+
+    select * from {{ ref('stg_taxonomy_topics') }}
+
+),
+
+spreads as (
+
+    select
+        tenant_id,
+        survey_id,
+        max({{ exact_score('overall_score') }}) - min({{ exact_score('overall_score') }}) as spread
+    from {{ ref('int_response_scores') }}
+    group by tenant_id, survey_id
+
+),
+
+ranked as (
+
+    select
+        shares.*,
+        impacts.impact,
+        impacts.n_responses,
+        impacts.n_topic,
+        -- what differs by rounding alone does not differ
+        case
+            when shares.lmg is not null then rank() over (
+                partition by shares.tenant_id, shares.survey_id
+                order by round(abs(case when shares.lmg is not null then impacts.impact end), 9) desc nulls last
+            )
+        end as impact_rank,
+        case
+            when shares.lmg is not null then rank() over (
+                partition by shares.tenant_id, shares.survey_id order by round(shares.lmg, 9) desc nulls last
+            )
+        end as lmg_rank,
+        case
+            when shares.lmg is not null then rank() over (
+                partition by shares.tenant_id, shares.survey_id order by round(shares.johnson, 9) desc nulls last
+            )
+        end as johnson_rank
+    from shares
+    inner join impacts
+        on
+            shares.tenant_id is not distinct from impacts.tenant_id
+            and shares.survey_id = impacts.survey_id
+            and shares.topic_id = impacts.topic_id
+
+)
+
+select
+    ranked.tenant_id,
+    ranked.survey_id,
+    ranked.topic_id,
+    coalesce(topics.label, ranked.topic_id) as topic,
+    ranked.n_responses,
+    ranked.n_topic,
+    ranked.r2,
+    ranked.lmg,
+    greatest(ranked.lmg - ranked.lmg_margin, 0) as lmg_low,
+    least(ranked.lmg + ranked.lmg_margin, 1) as lmg_high,
+    ranked.johnson,
+    greatest(ranked.johnson - ranked.johnson_margin, 0) as johnson_low,
+    least(ranked.johnson + ranked.johnson_margin, 1) as johnson_high,
+    ranked.impact_rank,
+    ranked.lmg_rank,
+    ranked.johnson_rank,
+    ranked.impact_rank <> ranked.lmg_rank or ranked.lmg_rank <> ranked.johnson_rank as orders_disagree,
+    ranked.is_collinear,
+    ranked.is_exact,
+    {{ reasons([
+        ('ranked.n_topic = 0', 'no scored response touches the topic'),
+        ('ranked.n_topic > 0 and ranked.impact is null', 'every scored response touches the topic'),
+        ('ranked.lmg is null and spreads.spread = 0', 'all scores are equal'),
+        (
+            'ranked.lmg is null and ranked.n_topic > 0 and ranked.impact is not null and spreads.spread > 0',
+            'too few responses for so many topics'
+        ),
+        ('ranked.lmg is not null and ranked.lmg_margin is null', 'too few responses for an interval'),
+    ]) }} as reason
+from ranked
+left join spreads
+    on
+        ranked.tenant_id is not distinct from spreads.tenant_id
+        and ranked.survey_id = spreads.survey_id
+left join topics on ranked.topic_id = topics.topic_id
