@@ -48,7 +48,7 @@ def model_assets(models: Models) -> dg.AssetsDefinition:
         yield from _events(context, models, run, plan, outcome)
         failed = [result for result in outcome.results.values() if result.status in ("error", "fail", "runtime error")]
         if outcome.status != 0 or failed:
-            problems = _problems(models, failed, outcome)
+            problems = _problems(models, failed, outcome, plan)
             run.watch.problems.extend(problems)
             raise dg.Failure(description="dbt failed:\n" + "\n".join(problems), allow_retries=False)
 
@@ -158,14 +158,30 @@ def _samples(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _problems(models: Models, failed: list[NodeResult], outcome: Outcome) -> list[str]:
+def _problems(models: Models, failed: list[NodeResult], outcome: Outcome, plan: NightPlan) -> list[str]:
     nodes = models.manifest["nodes"]
     told = []
     for result in failed:
         node = nodes.get(result.unique_id)
         where = f" ({node['original_file_path']})" if node else ""
-        told.append(f"{node['name'] if node else result.unique_id}{where}: {result.message}")
+        message = f"{node['name'] if node else result.unique_id}{where}: {result.message}"
+        if node is not None and node["resource_type"] == "test" and result.status == "fail" and result.compiled:
+            message += _broken_by(plan, result.compiled)
+        told.append(message)
     return (told or outcome.errors or [f"dbt ended with status {outcome.status}"])[:_ERRORS_SHOWN]
+
+
+def _broken_by(plan: NightPlan, sql: str) -> str:
+    """What broke a test that says so in a column `broken_by` (an invoice, a tenant, a month), some of them."""
+    try:
+        with contextlib.closing(duckdb.connect(str(plan.warehouse), read_only=True)) as connection:
+            rows = connection.execute(
+                f"select distinct cast(broken_by as varchar) from ({sql.strip().rstrip(';')}\n)"
+                f" where broken_by is not null order by all limit {_SAMPLE_ROWS}"
+            ).fetchall()
+    except duckdb.Error:
+        return ""
+    return f" Broken by {', '.join(value for (value,) in rows)}." if rows else ""
 
 
 def _relation(node: Node) -> tuple[str, str]:

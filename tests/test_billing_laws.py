@@ -64,7 +64,8 @@ create table ledger_entries as
 alter table ledger_entries add column entry_id varchar;
 update ledger_entries set entry_id = transaction_id || account || debit;
 create table stg_final_invoices as
-    select id as invoice_id, date as invoice_date, 'hash of ' || id as content_hash from invoices where date < date '2026-02-28';
+    select id as invoice_id, date as invoice_date, 'hash of ' || id as content_hash
+    from invoices where date < date '2026-02-28';
 create table stg_ledger_nights as
     select date '2026-02-28' as night, null::date as since, count(*) as entries,
         cast(sum(cast(

@@ -18,7 +18,11 @@ placed as (
 
 )
 
-select *
+select
+    id as broken_by,
+    credit_note_id,
+    place,
+    note_place
 from placed
 where
     id <> {{ document_number(var('invoice_prefix'), 'place') }}

@@ -16,7 +16,7 @@ sums as (
 )
 
 select
-    coalesce(invoices.id, sums.invoice_id) as invoice_id,
+    coalesce(invoices.id, sums.invoice_id) as broken_by,
     invoices.amount as invoice_amount,
     sums.amount as lines_amount
 from {{ ref('invoices') }} as invoices

@@ -23,7 +23,12 @@ tiers as (
 
 )
 
-select *
+select
+    price_set_id as broken_by,
+    tier,
+    tier_from,
+    tier_bound,
+    next_from
 from tiers
 where
     tier_bound <= tier_from

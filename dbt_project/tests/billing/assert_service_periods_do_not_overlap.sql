@@ -1,6 +1,6 @@
 -- Law 9: at most one subscription of a tenant covers a day, as each invoice date knows them.
 select
-    earlier.tenant_id,
+    earlier.tenant_id as broken_by,
     earlier.subscription_id,
     later.subscription_id as overlapping_subscription_id
 from {{ ref('int_subscription_states') }} as earlier
