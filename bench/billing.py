@@ -88,7 +88,7 @@ def _month(folder: Path, parts: list[str], report: Callable[..., None]) -> None:
     _tell(f"writing {events:,} usage events of {tenants:,} tenants")
     settings = Settings(home=folder / "home", source=folder / "home" / "source")
     settings.prepare()
-    usage.write_source(settings.source, tenants)
+    usage.write_source(settings.source, tenants, CLOSED)
     files = usage.land_source(settings, CLOSE)
     record = Record(settings.raw)
     landed = []
@@ -232,7 +232,7 @@ def _one_more_night(folder: Path, months: int, events: int, tenants: int) -> flo
     settings.prepare()
     last = date(2026, 1, 15)
     first = date(2025, 1, 15) if months == 12 else date(2025, 12, 15)
-    usage.write_source(settings.source, tenants)
+    usage.write_source(settings.source, tenants, first.replace(day=1))
     before = last - timedelta(days=2)
     known = usage.land_source(settings, before)
     record = Record(settings.raw)
@@ -245,8 +245,8 @@ def _one_more_night(folder: Path, months: int, events: int, tenants: int) -> flo
         else:
             usage.write_events(settings.source / file, query)
     usage.complete(settings, before, known)
-    _nightly(settings, before + timedelta(days=1))
-    return _nightly(settings, last)
+    _night(settings, before + timedelta(days=1))
+    return _night(settings, last)
 
 
 # -- tenants ---------------------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def _tenants(report: Callable[..., None]) -> None:
 def _closing_night(folder: Path, tenants: int) -> float:
     settings = Settings(home=folder / "home", source=folder / "source")
     settings.prepare()
-    usage.write_source(settings.source, tenants)
+    usage.write_source(settings.source, tenants, CLOSED)
     before = CLOSE - timedelta(days=1)
     known = usage.land_source(settings, before)
     each = tenants * usage.DRIVERS
@@ -280,19 +280,19 @@ def _closing_night(folder: Path, tenants: int) -> float:
         query = usage.events(number * each, each, day, 1, tenants)
         known.append(usage.land_events(Record(settings.raw), query, f"usage_events/{day}.parquet", before, None))
     usage.complete(settings, before, known)
-    return _nightly(settings, CLOSE)
+    return _night(settings, CLOSE)
 
 
 # -- small helpers ---------------------------------------------------------------------------------------------------
 
 
-def _nightly(settings: Settings, night: date) -> float:
-    started = time.perf_counter()
-    _process(
-        [str(Path(sys.executable).parent / "loompin"), "nightly", "--date", night.isoformat()],
-        {"LOOMPIN_HOME": str(settings.home), "LOOMPIN_SOURCE": str(settings.source)},
-    )
-    return time.perf_counter() - started
+def _night(settings: Settings, night: date) -> float:
+    """The seconds of a night, without the orchestrator, pages and PDFs."""
+    folders = [str(settings.home), str(settings.source)]
+    done = _process([sys.executable, "-m", "bench.nights", *folders, night.isoformat()], {})
+    found = json.loads(done.splitlines()[-1])
+    _tell(json.dumps(found))
+    return float(found["seconds"])
 
 
 def _process(command: list[str], environment: dict[str, str]) -> str:

@@ -33,7 +33,7 @@ _TABLES = {
         from range({DRIVERS}) as t (d)""",
     "subscriptions": f"""
         select 'sub_' || n as id, {_TENANT.format(n="n")} as tenant_id, 'Team' as plan, 'USD' as currency,
-            '2024-01-01' as started_on, null as ended_on, '30' as net_terms_days, null as minimum_commitment
+            '{{since}}' as started_on, null as ended_on, '30' as net_terms_days, null as minimum_commitment
         from range({{tenants}}) as t (n)""",
     "price_books": "select 'Open' as name, 0 as priority, 'USD' as currency, true as is_active",
     # Half of the drivers have two tiers, half one.
@@ -47,13 +47,13 @@ _TABLES = {
 }
 
 
-def write_source(folder: Path, tenants: int) -> None:
-    """Write the files of a book of business but its usage: tenants on one plan, with one open price book."""
+def write_source(folder: Path, tenants: int, since: date) -> None:
+    """Write the files of a book of business but its usage: tenants on one plan from a day on, one open price book."""
     folder.mkdir(parents=True, exist_ok=True)
     columns = contracts_module.load().tables
     with contextlib.closing(duckdb.connect()) as connection:
         for table, query in _TABLES.items():
-            made = query.format(tenants=tenants)
+            made = query.format(tenants=tenants, since=since)
             found = [row[0] for row in connection.execute(f"describe {made}").fetchall()]
             lacking = [c.name for c in columns[table].file_columns if c.name not in found]
             filled = "".join(f", null as {column}" for column in lacking)
