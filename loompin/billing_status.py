@@ -77,7 +77,8 @@ def read(settings: Settings, since: date | None = None) -> Billing | None:
                 connection,
                 "select service_month, outcome, currency, cast(sum(events) as bigint) as events, sum(cost) as cost,"
                 " sum(price) as price from billing_certificate where service_month > cast(? as date) - to_months(?)"
-                " and service_month <= ? group by all"
+                " and service_month <= ?"
+                " group by service_month, outcome, currency"
                 " order by service_month, case outcome when 'received' then 0 when 'billed' then 1"
                 " when 'not_yet_billed' then 2 else 3 end, outcome, currency",
                 night.replace(day=1), _MONTHS_SHOWN, night,
@@ -120,7 +121,7 @@ def night(settings: Settings, since: date | None) -> Iterator[Part]:
     yield from _unbilled(found)
     yield "Next:"
     if found.final:
-        number = found.final[-1]["last"]
+        number = max((row["last"] for row in found.final), key=lambda last: (len(last), last))
         yield f"  loompin explain invoice {number}: where each cent comes from, and what changed since the one before"
         yield f"  loompin reproduce {number}: derive it again from the record, and compare"
     yield "  loompin status: drafts of the running month, what is owed, the next close"
