@@ -301,6 +301,7 @@ def _arrivals(
     settings: Settings, record: Record, nights: list[Night], night: date, tell: Progress
 ) -> tuple[list[FileVersion], list[str], dict[str, tuple[str, str]], list[str]]:
     """Land new and changed files: the versions accepted, the files gone, those that failed and why, unknown ones."""
+    record.tidy()
     found = _discover(settings)
     current = current_versions(nights)
     before = nights[-1].night if nights else None

@@ -112,6 +112,14 @@ class Record:
         """Where those of the night under way stand."""
         return self.folder / "pending.finals.parquet"
 
+    def tidy(self) -> None:
+        """Remove what a killed run left half-written beside landed parts and records: nothing that counts.
+
+        The home's lock must be held, since another run's files look the same while it writes them.
+        """
+        for left in [*self.raw.glob("*/*.tmp.*"), *self.folder.glob(".*.tmp")]:
+            left.unlink(missing_ok=True)
+
     def write_pending(self, night: Night) -> None:
         """State what the night under way accepts. A former pending night is replaced."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,8 @@ from loompin.settings import Settings
 
 MARTS = (
     "billing_certificate", "billing_margins", "credit_notes", "invoice_draft_lines", "invoice_drafts",
-    "invoice_line_events", "invoice_line_tiers", "invoice_lines", "invoices", "ledger_entries", "tenant_usage_daily",
+    "invoice_line_events", "invoice_line_tiers", "invoice_lines", "invoice_recipients", "invoices", "ledger_entries",
+    "tenant_usage_daily",
 )  # fmt: skip
 
 
