@@ -1,5 +1,5 @@
--- One row a line of any kind but credit, of the final invoice dates and of the draft's. `chain_id` names what lines of one kind,
--- item, price set and service month have in common: the first of them bills it, the others correct it.
+-- One row a line of any kind but credit, of the final invoice dates and of the draft's. `chain_id` names what lines of
+-- one kind, item, price set and service month have in common: the first of them bills it, the others correct it.
 with
 
 lines as (

@@ -99,7 +99,8 @@ refused_events as (
             else cast(events.occurred_at as {{ dbt.type_string() }})
         end as value,
         case
-            when unbilled_reasons.rule = 'no_subscription' then 'the tenant has no subscription on this day; add one that covers it'
+            when unbilled_reasons.rule = 'no_subscription'
+                then 'the tenant has no subscription on this day; add one that covers it'
             when unbilled_reasons.broken_reason is not null
                 then 'the price set that wins on this day is broken: ' || unbilled_reasons.broken_reason
             else
@@ -147,7 +148,7 @@ overlapped as (
             refused.tenant_id = standing.tenant_id
             and refused.subscription_id <> standing.subscription_id
             and refused.started_on < standing.covered_to
-            and standing.started_on < refused.covered_to
+            and refused.covered_to > standing.started_on
     where
         accepted.subscription_id is null
         and refused.ended_night is null
@@ -237,7 +238,7 @@ rivals as (
             and offers.priority = others.priority
             and offers.price_book > others.price_book
             and offers.valid_from < others.valid_to
-            and others.valid_from < offers.valid_to
+            and offers.valid_to > others.valid_from
     where
         offers.priority = 0
         or exists (
@@ -247,7 +248,7 @@ rivals as (
                 on
                     mine.tenant_id = theirs.tenant_id
                     and mine.valid_from < theirs.valid_to
-                    and theirs.valid_from < mine.valid_to
+                    and mine.valid_to > theirs.valid_from
             where
                 mine.price_book = offers.price_book
                 and theirs.price_book = others.price_book
@@ -344,7 +345,9 @@ refused as (
         subscriptions.plan as value,
         'the plan has no price in ' || coalesce(unpriced_months.currency, 'its currency') || ' from '
         || cast(unpriced_months.first_month as {{ dbt.type_string() }}) || ' on'
-        || coalesce(': ' || unpriced_months.broken_reason, '; add a price of plan:' || subscriptions.plan || ' to a book')
+        || coalesce(
+            ': ' || unpriced_months.broken_reason, '; add a price of plan:' || subscriptions.plan || ' to a book'
+        )
         || '; its fee is not billed' as reason,
         subscriptions.row_json,
         subscriptions.received_at

@@ -1,5 +1,5 @@
--- One row a line of any kind but credit whose invoice date has ended, before it stands on an invoice. What it says never
--- changes any more.
+-- One row a line of any kind but credit whose invoice date has ended, before it stands on an invoice. What it says
+-- never changes any more.
 select
     line_id,
     chain_id,

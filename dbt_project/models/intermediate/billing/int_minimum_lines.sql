@@ -22,6 +22,18 @@ states as (
 
 ),
 
+first_states as (
+
+    select
+        tenant_id,
+        currency,
+        service_month,
+        min(counted_from) as counted_from
+    from states
+    group by tenant_id, currency, service_month
+
+),
+
 dates as (
 
     select
@@ -48,15 +60,7 @@ dates as (
         lines.service_month,
         lines.invoice_date
     from {{ ref('int_usage_lines') }} as lines
-    inner join (
-        select
-            tenant_id,
-            currency,
-            service_month,
-            min(counted_from) as counted_from
-        from states
-        group by tenant_id, currency, service_month
-    ) as first_states
+    inner join first_states
         on
             lines.tenant_id = first_states.tenant_id
             and lines.currency = first_states.currency

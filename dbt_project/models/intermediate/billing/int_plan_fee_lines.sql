@@ -107,14 +107,13 @@ stated as (
 
 ),
 
--- What an early end of a state takes back on the month's first date in arrears stands there, not before.
 dated as (
 
     select
         stated.*,
-        {{ round_money('fee_exact', 'currency') }} as fee
+        {{ round_money('stated.fee_exact', 'stated.currency') }} as fee
     from stated
-    where invoice_date <= {{ draft_date() }}
+    where stated.invoice_date <= {{ draft_date() }}
 
 ),
 

@@ -176,13 +176,13 @@ placed as (
     inner join runs
         on
             fields.need_id = runs.need_id
-            and runs.day_from >= fields.day_from
-            and runs.day_from < fields.day_to
+            and fields.day_from <= runs.day_from
+            and fields.day_to > runs.day_from
     inner join closes
         on
             fields.need_id = closes.need_id
-            and closes.close >= fields.close_from
-            and closes.close < fields.close_to
+            and fields.close_from <= closes.close
+            and fields.close_to > closes.close
     where runs.day_to is not null
 
 ),

@@ -1,5 +1,5 @@
--- One row a tenant, currency and run of days in a month that a subscription covers, with the invoice dates that know it:
--- from `billed_from` to before `billed_to` the days' usage is billed in that currency.
+-- One row a tenant, currency and run of days in a month that a subscription covers, with the invoice dates that know
+-- it: from `billed_from` to before `billed_to` the days' usage is billed in that currency.
 with
 
 months as (
@@ -73,8 +73,8 @@ covered as (
         on
             months.tenant_id = runs.tenant_id
             and months.service_month = runs.service_month
-            and runs.day_from >= months.covered_from
-            and runs.day_from < months.covered_to
+            and months.covered_from <= runs.day_from
+            and months.covered_to > runs.day_from
     where
         months.n_states > 1
         and runs.day_to is not null

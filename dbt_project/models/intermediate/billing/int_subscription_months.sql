@@ -33,8 +33,10 @@ closed as (
 
     select
         *,
-        {{ dbt.datediff('covered_from', 'covered_to', 'day') }} as days_covered,
-        {{ dbt.datediff('service_month', 'next_month', 'day') }} as days_in_month,
+        {{ dbt.datediff('covered_from', 'covered_to', 'day') }}
+            as days_covered,
+        {{ dbt.datediff('service_month', 'next_month', 'day') }}
+            as days_in_month,
         -- In force on the first day of the month, as known then: the fee is billed in advance.
         covered_from = service_month
         and known_close <= service_month

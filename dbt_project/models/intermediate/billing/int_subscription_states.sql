@@ -20,7 +20,7 @@ disputed as (
             earlier.tenant_id = later.tenant_id
             and earlier.subscription_id < later.subscription_id
             and earlier.started_on < later.covered_to
-            and later.started_on < earlier.covered_to
+            and earlier.covered_to > later.started_on
     where
         earlier.started_on < earlier.covered_to
         and later.started_on < later.covered_to
@@ -94,21 +94,21 @@ steps as (
                     and places.night >= versions.known_night
                     and places.night < coalesce(versions.ended_night, date '9999-12-31')
             where not exists (
-                select 1
-                from steps as standing
-                where
-                    standing.tenant_id = versions.tenant_id
-                    and (
-                        standing.version = versions.version
-                        or (
-                            standing.subscription_id <> versions.subscription_id
-                            and standing.started_on < standing.covered_to
-                            and versions.started_on < versions.covered_to
-                            and standing.started_on < versions.covered_to
-                            and versions.started_on < standing.covered_to
+                    select 1
+                    from steps as standing
+                    where
+                        standing.tenant_id = versions.tenant_id
+                        and (
+                            standing.version = versions.version
+                            or (
+                                standing.subscription_id <> versions.subscription_id
+                                and standing.started_on < standing.covered_to
+                                and versions.started_on < versions.covered_to
+                                and standing.started_on < versions.covered_to
+                                and versions.started_on < standing.covered_to
+                            )
                         )
-                    )
-            )
+                )
 
         ),
 

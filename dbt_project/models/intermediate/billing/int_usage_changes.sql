@@ -5,6 +5,26 @@ with
 
 -- What became known counts from its own invoice date on, or from the first that bills its day under the set; it counts
 -- no more when another set, another currency or no subscription has its day.
+added as (
+
+    select
+        prices.usage_price_number,
+        usage.known_close,
+        sum(usage.quantity) as quantity,
+        sum(usage.events) as events
+    from {{ ref('int_usage_days') }} as usage
+    inner join {{ ref('int_usage_prices') }} as prices
+        on
+            usage.tenant_id = prices.tenant_id
+            and usage.driver_key = prices.item_key
+            and usage.service_month = prices.service_month
+            and usage.usage_date >= prices.day_from
+            and usage.usage_date < prices.day_to
+            and usage.known_close < prices.billed_to
+    group by prices.usage_price_number, usage.known_close
+
+),
+
 counted as (
 
     select
@@ -14,19 +34,12 @@ counted as (
         prices.item_key,
         prices.price_set_id,
         prices.service_month,
-        greatest(usage.known_close, prices.billed_from) as counted_from,
+        greatest(added.known_close, prices.billed_from) as counted_from,
         prices.billed_to as counted_to,
-        usage.quantity,
-        usage.events
-    from {{ ref('int_usage_days') }} as usage
-    inner join {{ ref('int_usage_prices') }} as prices
-        on
-            usage.tenant_id = prices.tenant_id
-            and usage.driver_key = prices.item_key
-            and usage.service_month = prices.service_month
-            and usage.usage_date >= prices.day_from
-            and usage.usage_date < prices.day_to
-    where usage.known_close < prices.billed_to
+        added.quantity,
+        added.events
+    from added
+    inner join {{ ref('int_usage_prices') }} as prices on added.usage_price_number = prices.usage_price_number
 
 ),
 
@@ -82,6 +95,13 @@ flat_choices as (
 
 ),
 
+flat_service_months as (
+
+    select distinct service_month
+    from flat_choices
+
+),
+
 -- Of the days that a date knows as subscribed, the last: each date on which the days may change, and the next one.
 flat_months as (
 
@@ -89,11 +109,7 @@ flat_months as (
         subscribed.*,
         count(*) over (partition by subscribed.tenant_id, subscribed.service_month) as n_runs
     from {{ ref('int_subscribed_days') }} as subscribed
-    inner join (
-        select distinct service_month
-        from flat_choices
-    ) as flat
-        on subscribed.service_month = flat.service_month
+    inner join flat_service_months as flat on subscribed.service_month = flat.service_month
 
 ),
 
@@ -142,8 +158,8 @@ last_runs as (
         on
             flat_months.tenant_id = turning_dates.tenant_id
             and flat_months.service_month = turning_dates.service_month
-            and turning_dates.known_from >= flat_months.billed_from
-            and turning_dates.known_from < flat_months.billed_to
+            and flat_months.billed_from <= turning_dates.known_from
+            and flat_months.billed_to > turning_dates.known_from
     where
         flat_months.n_runs > 1
         and turning_dates.known_to is not null

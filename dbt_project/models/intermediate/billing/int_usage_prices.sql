@@ -1,5 +1,5 @@
--- One row a tenant, used item, service month and run of days, with the price set that rates its usage, in which currency,
--- and the invoice dates that bill it so: from `billed_from` to before `billed_to`. Days that no subscription covers, or
+-- One row a tenant, used item, service month and run of days, with the price set that rates its usage, in which
+-- currency, and the invoice dates that bill it so: from `billed_from` to before `billed_to`. Days that no subscription covers, or
 -- that no whole set prices, are not here.
 with
 
@@ -14,6 +14,11 @@ used as (
 )
 
 select
+    row_number() over (
+        order by
+            subscribed.tenant_id, used.item_key, subscribed.service_month, subscribed.day_from, choices.day_from,
+            subscribed.currency, subscribed.billed_from
+    ) as usage_price_number,
     subscribed.tenant_id,
     subscribed.tenant_slug,
     subscribed.currency,
@@ -44,7 +49,7 @@ inner join {{ ref('int_price_choices') }} as choices
         and profiles.first_close = choices.first_close
         and used.item_key = choices.item_key
         and subscribed.day_from < choices.day_to
-        and choices.day_from < subscribed.day_to
+        and subscribed.day_to > choices.day_from
 where
     not choices.is_plan
     and not choices.is_broken
