@@ -1,126 +1,103 @@
 with
 
+-- The platform (tenant_id null) and every tenant.
+subjects as (
+
+    select
+        cast(null as {{ dbt.type_string() }}) as tenant_id,
+        'platform' as scope
+
+    union all
+
+    select
+        id as tenant_id,
+        'tenant' as scope
+    from {{ ref('tenants') }}
+
+),
+
 weights as (
 
-    select * from {{ ref('executive_weights') }}
-
-),
-
-reported as (
-
     select
-        latest.category,
-        latest.measure,
-        'kpi_readings' as source,
-        latest.period_start,
-        latest.value,
-        previous.value as previous_value
-    from {{ ref('stg_kpi_readings') }} as latest
-    left join {{ ref('stg_kpi_readings') }} as previous
-        on
-            latest.category = previous.category
-            and latest.measure = previous.measure
-            and previous.periods_back = 2
-    where latest.periods_back = 1
-
-),
-
--- Database nodes weigh by their load.
-databases as (
-
-    select
-        sum(error_rate * throughput) / nullif(sum(case when error_rate is not null then throughput end), 0)
-            as error_rate,
-        sum(avg_latency * throughput) / nullif(sum(case when avg_latency is not null then throughput end), 0)
-            as latency_ms
-    from {{ ref('database_metrics') }}
+        subjects.tenant_id,
+        subjects.scope,
+        weights.category,
+        weights.measure,
+        weights.source,
+        weights.weight,
+        weights.worst,
+        weights.best
+    from subjects
+    inner join {{ ref('executive_weights') }} as weights
+        on weights.scope in (subjects.scope, 'both')
 
 ),
 
 -- Counted, not summed: amounts of different currencies do not add up.
 paid as (
 
-    select cast(sum(case when status = 'Paid' then 1 else 0 end) as double) / nullif(count(*), 0) as invoices_paid
+    select
+        tenant_id,
+        count(*) as n,
+        cast(sum(case when status = 'Paid' then 1 else 0 end) as double precision) / nullif(count(*), 0) as value
     from {{ ref('invoices') }}
+    group by tenant_id
 
 ),
 
-support as (
+paid_of_all as (
 
     select
-        csat,
-        cast(avg_handle_time as double) as handle_time_ms
-    from {{ ref('support_metrics') }}
-    where agent_group = 'all'
+        cast(sum(n) as bigint) as n,
+        cast(round(sum(n * value)) as double precision) / nullif(cast(sum(n) as double precision), 0) as value
+    from paid
 
 ),
 
--- Platforms weigh by their downloads.
-apps as (
+-- Parts weigh by what they are the mean of: see the mart rollups.
+means as (
 
     select
-        sum(avg_rating * downloads) / nullif(sum(case when avg_rating is not null then downloads end), 0) as rating,
-        sum(crash_free_rate * downloads)
-        / nullif(sum(case when crash_free_rate is not null then downloads end), 0) as crash_free_rate
-    from {{ ref('appstore_metrics') }}
+        figure,
+        weighted_mean,
+        parts_used
+    from {{ ref('rollups') }}
 
 ),
 
 derived as (
 
     select
-        'database_error_rate' as measure,
-        'database_metrics' as source,
-        error_rate as value
-    from databases
+        cast(null as {{ dbt.type_string() }}) as tenant_id,
+        case figure
+            when 'error_rate' then 'database_error_rate'
+            when 'avg_latency' then 'database_latency_ms'
+            when 'csat' then 'agent_csat'
+            when 'avg_handle_time' then 'handle_time_ms'
+            when 'avg_rating' then 'app_rating'
+            when 'crash_free_rate' then 'app_crash_free_rate'
+        end as measure,
+        weighted_mean as value,
+        parts_used as n
+    from means
 
     union all
 
     select
-        'database_latency_ms' as measure,
-        'database_metrics' as source,
-        latency_ms as value
-    from databases
-
-    union all
-
-    select
+        cast(null as {{ dbt.type_string() }}) as tenant_id,
         'invoices_paid' as measure,
-        'invoices' as source,
-        invoices_paid as value
+        value,
+        n
+    from paid_of_all
+
+    union all
+
+    select
+        tenant_id,
+        'invoices_paid' as measure,
+        value,
+        n
     from paid
-
-    union all
-
-    select
-        'agent_csat' as measure,
-        'support_metrics' as source,
-        csat as value
-    from support
-
-    union all
-
-    select
-        'handle_time_ms' as measure,
-        'support_metrics' as source,
-        handle_time_ms as value
-    from support
-
-    union all
-
-    select
-        'app_rating' as measure,
-        'appstore_metrics' as source,
-        rating as value
-    from apps
-
-    union all
-
-    select
-        'app_crash_free_rate' as measure,
-        'appstore_metrics' as source,
-        crash_free_rate as value
-    from apps
 
 ),
 
@@ -130,22 +107,34 @@ figures as (
         weights.category,
         weights.measure,
         weights.source,
-        weights.weight,
+        latest.period_start,
+        coalesce(latest.value, derived.value) as value,
+        previous.value as previous_value,
         weights.worst,
         weights.best,
-        reported.period_start,
-        coalesce(reported.value, derived.value) as value,
-        reported.previous_value
+        weights.weight,
+        weights.tenant_id,
+        weights.scope,
+        case when latest.value is not null then latest.n else derived.n end as n
     from weights
-    left join reported
+    left join {{ ref('int_executive_readings') }} as latest
         on
-            weights.category = reported.category
-            and weights.measure = reported.measure
-            and weights.source = reported.source
+            weights.tenant_id is not distinct from latest.tenant_id
+            and weights.category = latest.category
+            and weights.measure = latest.measure
+            and weights.source = latest.source
+            and latest.periods_back = 1
+    left join {{ ref('int_executive_readings') }} as previous
+        on
+            weights.tenant_id is not distinct from previous.tenant_id
+            and weights.category = previous.category
+            and weights.measure = previous.measure
+            and weights.source = previous.source
+            and previous.periods_back = 2
     left join derived
         on
-            weights.measure = derived.measure
-            and weights.source = derived.source
+            weights.tenant_id is not distinct from derived.tenant_id
+            and weights.measure = derived.measure
 
 )
 
@@ -159,12 +148,13 @@ select
     worst,
     best,
     weight,
-    -- greatest() leaves nulls aside in some engines, and a missing figure is not a 0.
+    {{ scaled_score('value', 'worst', 'best') }} as score,
+    {{ scaled_score('previous_value', 'worst', 'best') }} as previous_score,
+    tenant_id,
+    scope,
+    n,
     case
-        when value is not null then 100 * least(greatest((value - worst) / nullif(best - worst, 0), 0), 1)
-    end as score,
-    case
-        when previous_value is not null
-            then 100 * least(greatest((previous_value - worst) / nullif(best - worst, 0), 0), 1)
-    end as previous_score
+        when value is null then 'no figure was sent or can be computed'
+        when previous_value is null then 'no period before to compare with'
+    end as reason
 from figures
