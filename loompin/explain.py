@@ -97,7 +97,7 @@ def invoice_plain(settings: Settings, number: str, events: bool) -> dict[str, An
         if events:
             night = reading.rows(connection, "select night from data_as_of")[0]["night"]
             known = _usage_events(settings, connection, found["invoice"]["tenant_id"], night)
-            counted = _billed_events(connection, found["lines"])
+            counted = _billed_events(connection, found["invoice"])
             places = {line["line_id"]: line["events"] for line in found["lines"] if line["events"] is not None}
             for told in places.values():
                 told["all"] = []
@@ -119,11 +119,7 @@ def _explained(connection: duckdb.DuckDBPyConnection, number: str) -> dict[str, 
         raise UnknownId(unknown_invoice(number))
     head = heads[0]
     lines = _lines(connection, number)
-    billed = _billed_events(connection, lines)
-    by_line: dict[str, list[tuple[str, int]]] = {}
-    for (event_id, _), counts in billed.items():
-        for line_id, count in counts.items():
-            by_line.setdefault(line_id, []).append((event_id, count))
+    counted = _counted(connection, head)
     for place, line in enumerate(lines, 1):
         driver = is_driver(connection, line["item_key"])
         tiers = _tiers(connection, line) if driver else []
@@ -134,7 +130,7 @@ def _explained(connection: duckdb.DuckDBPyConnection, number: str) -> dict[str, 
         line["tiers"] = [{column: tier[column] for column in _TIER_COLUMNS} for tier in tiers]
         line["arithmetic"] = _arithmetic(line, tiers, history)
         line["billed_before"] = [{column: row[column] for column in _CHAIN_COLUMNS} for row in history]
-        line["events"] = _counted(by_line.get(line["line_id"], [])) if driver else None
+        line["events"] = counted.get(line["line_id"], dict(_NO_EVENTS)) if driver else None
     return {
         "invoice": head,
         "lines": lines,
@@ -304,31 +300,37 @@ def _ends(line: dict[str, Any], exact: Decimal, agrees: bool, history: list[dict
 # -- the events behind a line ----------------------------------------------------------------------------------------
 
 
-def _billed_events(
-    connection: duckdb.DuckDBPyConnection, lines: list[dict[str, Any]]
-) -> dict[tuple[str, date], dict[str, int]]:
-    """How each event (its id and service month) counts in each of some lines: 1, or -1 where it is taken back."""
-    if not lines:
-        return {}
+_BILLED = """
+    select line_id, event_id, service_month, cast(sum(counts) as bigint) as counts
+    from invoice_line_events
+    where tenant_id = ? and invoice_date = ? and line_id in (select line_id from invoice_lines where invoice_id = ?)
+    group by line_id, event_id, service_month having sum(counts) <> 0
+"""
+"""How each event counts in each line of an invoice: 1, or -1 where it is taken back."""
+
+_NO_EVENTS = {"count": 0, "taken_back": 0, "sample": ()}
+
+
+def _counted(connection: duckdb.DuckDBPyConnection, head: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """How many events each line of an invoice counts and takes back, and the first of them."""
     found = reading.rows(
         connection,
-        "select event_id, service_month, line_id, cast(sum(counts) as bigint) as counts from invoice_line_events"
-        f" where tenant_id = ? and line_id in ({', '.join('?' for _ in lines)})"
-        " group by all having sum(counts) <> 0 order by all",
-        lines[0]["tenant_id"], *(line["line_id"] for line in lines),
+        "select line_id, cast(sum(case when counts > 0 then 1 else 0 end) as bigint) as count,"
+        " cast(sum(case when counts < 0 then 1 else 0 end) as bigint) as taken_back,"
+        f" min(event_id, {_SAMPLE}) as sample from ({_BILLED}) group by line_id",
+        head["tenant_id"], head["date"], head["id"],
     )  # fmt: skip
+    return {row.pop("line_id"): row for row in found}
+
+
+def _billed_events(
+    connection: duckdb.DuckDBPyConnection, head: dict[str, Any]
+) -> dict[tuple[str, date], dict[str, int]]:
+    """How each event (its id and service month) counts in each line of an invoice."""
     events: dict[tuple[str, date], dict[str, int]] = {}
-    for row in found:
+    for row in reading.rows(connection, _BILLED, head["tenant_id"], head["date"], head["id"]):
         events.setdefault((row["event_id"], row["service_month"]), {})[row["line_id"]] = row["counts"]
     return events
-
-
-def _counted(events: list[tuple[str, int]]) -> dict[str, Any]:
-    return {
-        "count": sum(count > 0 for _, count in events),
-        "taken_back": sum(count < 0 for _, count in events),
-        "sample": [event_id for event_id, _ in sorted(events)[:_SAMPLE]],
-    }
 
 
 def _events_in_words(told: dict[str, Any]) -> str:
@@ -346,7 +348,7 @@ def _events(
     """The usage events of each item and service month, with what became of them, as known on the published night."""
     night = reading.rows(connection, "select night from data_as_of")[0]["night"]
     events = _usage_events(settings, connection, head["tenant_id"], night)
-    billed = _billed_events(connection, lines)
+    billed = _billed_events(connection, head)
     place_of = {line["line_id"]: line["line"] for line in lines}
     for item, since, until in sorted({(line["item_key"], line["service_from"], line["service_to"]) for line in lines}):
         found = [
