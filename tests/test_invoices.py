@@ -200,6 +200,106 @@ def test_one_load_and_night_by_night_are_the_same(book: Book, models: Models, tm
         assert told(book, f"select * from {table} order by all") == told(whole, f"select * from {table} order by all")
 
 
+def used(number: str, quantity: str, **more: str) -> dict[str, str]:
+    return {
+        "event_id": number, "tenant_id": TENANT, "driver_key": "tokens", "quantity": quantity,
+        "occurred_at": "2026-01-10T12:00:00Z", "received_at": "2026-01-10T13:00:00Z", "cancels_event_id": "", **more,
+    }  # fmt: skip
+
+
+def priced(book: Book) -> None:
+    """A token costs 0.50 in the book that is open to everyone."""
+    book.write("price_books.csv", [
+        {"id": "b1", "name": "Open", "currency": "USD", "is_active": "true", "priority": "0", "description": ""},
+    ])  # fmt: skip
+    book.write("price_entries.csv", [{
+        "id": "e1", "price_book": "Open", "item_key": "tokens", "pricing_model": "per_unit", "tier_up_to": "",
+        "unit_price": "0.50", "flat_fee": "", "package_size": "", "free_units": "", "valid_from": "2025-01-01",
+        "valid_to": "",
+    }])  # fmt: skip
+
+
+def test_law_6_order_and_split_of_rows_and_files_do_not_matter(book: Book, models: Models, tmp_path: Path) -> None:
+    events = [
+        used("a", "10"), used("a", "10", received_at="2026-01-11T13:00:00Z"),
+        used("b", "5"), used("b", "6", received_at="2026-01-12T13:00:00Z"),
+        used("c", "7"), used("d", "0", cancels_event_id="c", received_at="2026-02-20T13:00:00Z"),
+        used("e", "0", cancels_event_id="c", received_at="2026-02-21T13:00:00Z"),
+        used("late", "4", received_at="2026-02-10T13:00:00Z"),
+    ]  # fmt: skip
+    paid = [
+        payment("p1", "INV-24-001", "31.00", "2026-01-15"), payment("p1", "INV-24-001", "30.00", "2026-01-16"),
+        payment("p2", "INV-24-002", "1.00", "2026-02-16"),
+    ]  # fmt: skip
+    split = Book(tmp_path / "split", models)
+    for made in (book, split):
+        priced(made)
+        made.write("subscriptions.csv", [subscription("s1", "2026-01-01")])
+    book.write("usage_events.csv", events)
+    book.write("payments.csv", paid)
+    for file in ("tenants.csv", "plans.csv", "cost_drivers.csv"):
+        (split.settings.source / file).write_bytes((book.settings.source / file).read_bytes())
+    for place, event in enumerate(reversed(events)):
+        split.write(f"usage_events/{place}.csv", [event])
+    for place, row in enumerate(reversed(paid)):
+        split.write(f"payments/{place}.csv", [row])
+    for made in (book, split):
+        assert made.night(date(2026, 3, 2)) == []
+    lines = "select line_type, quantity, amount from invoice_lines where item_key = 'tokens' order by all"
+    assert told(book, lines) == [
+        ("adjustment", "-3.000000", "-1.50"), ("usage", "22.000000", "11.00"),
+    ]  # fmt: skip
+    for table in ("invoices", "invoice_lines", "ledger_entries", "tenant_usage_daily", "billing_certificate"):
+        assert told(book, f"select * from {table} order by all") == told(split, f"select * from {table} order by all")
+    refused = "select table_name, rule, value, row_json from quarantine order by all"
+    assert told(book, refused) == told(split, refused)
+
+
+def test_the_certificate_gives_every_event_an_outcome(book: Book) -> None:
+    priced(book)
+    book.write("subscriptions.csv", [subscription("s1", "2026-01-01")])
+    book.write("usage_events.csv", [
+        used("a", "10"), used("a", "10", received_at="2026-01-11T13:00:00Z"),
+        used("a", "10", occurred_at="2026-02-01T12:00:00Z", received_at="2026-02-03T13:00:00Z"),
+        used("b", "-1"), used("c", "3"), used("c", "4", received_at="2026-01-12T13:00:00Z"),
+        used("d", "5", occurred_at="2025-12-31T12:00:00Z", received_at="2025-12-31T12:00:00Z"),
+        used("e", "7"), used("f", "0", cancels_event_id="e"), used("g", "0", cancels_event_id="gone"),
+    ])  # fmt: skip
+    assert book.night(date(2026, 2, 4)) == []
+    certificate = (
+        "select service_month, outcome, rule, currency, events, quantity, cost, price from billing_certificate"
+        " where events > 0 order by all"
+    )
+    assert told(book, certificate) == [
+        ("2025-12-01", "quarantined", "no_subscription", "None", "1", "5.000000", "5.000000000000", "None"),
+        ("2025-12-01", "received", "None", "None", "1", "5.000000", "5.000000000000", "None"),
+        ("2026-01-01", "billed", "None", "USD", "2", "13.000000", "13.000000000000", "6.50"),
+        ("2026-01-01", "cancellation", "None", "None", "1", "None", "None", "None"),
+        ("2026-01-01", "cancelled", "None", "None", "1", "7.000000", "7.000000000000", "None"),
+        ("2026-01-01", "duplicate", "None", "None", "1", "None", "None", "None"),
+        ("2026-01-01", "quarantined", "bad_quantity", "None", "1", "-1.000000", "-1.000000000000", "None"),
+        ("2026-01-01", "quarantined", "cancels_nothing", "None", "1", "None", "None", "None"),
+        ("2026-01-01", "quarantined", "duplicate_conflict", "None", "1", "4.000000", "4.000000000000", "None"),
+        ("2026-01-01", "received", "None", "None", "8", "23.000000", "23.000000000000", "None"),
+        ("2026-02-01", "not_yet_billed", "None", "USD", "1", "10.000000", "10.000000000000", "5.00"),
+        ("2026-02-01", "received", "None", "None", "1", "10.000000", "10.000000000000", "None"),
+    ]  # fmt: skip
+    lateness = (
+        "select repeated_ids, minutes_late_p50, minutes_late_max from billing_certificate"
+        " where outcome = 'received' order by service_month"
+    )
+    assert told(book, lateness) == [
+        ("0", "0", "0"), ("1", "60", "60"), ("1", "2940", "2940"),
+    ]  # fmt: skip
+    margins = (
+        "select service_month, usage_price, plan_price, events, margin from billing_margins order by service_month"
+    )
+    assert told(book, margins) == [
+        ("2026-01-01", "6.50", "31.00", "2", "24.500000000000"),
+        ("2026-02-01", "0.00", "31.00", "0", "31.000000000000"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("planted", "law"),
     [
