@@ -106,7 +106,7 @@ class Clerk:
         self.fees: dict[tuple[object, ...], Price] = {}
         self.prices_at: dict[date, Prices] = {}
         self.fee_close: dict[tuple[str, str, date], date] = {}
-        self.first_close: dict[tuple[str, date], date] = {}
+        self.usage_close: dict[tuple[str, str, date], date] = {}
         self.tried: dict[tuple[str, str, str, date], date] = {}
         self.set_close: dict[tuple[str, str, str, date], date] = {}
         self.usage_keys: dict[tuple[str, date], set[tuple[str, PriceSet]]] = defaultdict(set)
@@ -215,14 +215,14 @@ class Clerk:
         for tenant, subs in self.coverage.by_tenant.items():
             for sub in subs:
                 for day in self.coverage.span(sub, month):
-                    self.first_close.setdefault((tenant, day), close)
+                    since = self.usage_close.setdefault((tenant, sub.number, month), close)
                     for item in self.prices.items:
                         if (tenant, sub.currency, item, day) not in self.sets:
-                            self._decide_price(tenant, sub.currency, item, day)
+                            self._decide_price(tenant, sub.currency, item, day, since)
 
-    def _decide_price(self, tenant: str, currency: str, item: str, day: date) -> None:
+    def _decide_price(self, tenant: str, currency: str, item: str, day: date, since: date) -> None:
         key = (tenant, currency, item, day)
-        since = self.tried.get(key, self.first_close[tenant, day])
+        since = self.tried.get(key, since)
         for then in sorted(self.prices_at):
             if then >= since and key not in self.sets:
                 chosen = self.prices_at[then].choose(tenant, currency, item, day)[1]
@@ -254,7 +254,7 @@ class Clerk:
         found = set()
         for item in self.prices.items - used:
             key = (tenant, sub.currency, item, day)
-            in_time = self.set_close.get(key) == self.first_close[tenant, day]
+            in_time = self.set_close.get(key) == self.usage_close[tenant, sub.number, month]
             if in_time and self.sets[key].cost(ZERO):
                 found.add((sub.currency, self.sets[key]))
         return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
 
-from rater.record import Event, Known, Record, Refused, day_of
+from rater.record import Event, Known, Record, Refused, day_of, latest
 
 DAY = timedelta(days=1)
 
@@ -71,17 +71,15 @@ class Subscription:
 
 
 def subscriptions(record: Record, cut: date) -> tuple[list[Subscription], list[str]]:
-    """Subscriptions that count, read in the order in which they became known, and the ids of those that overlap."""
-    rows = sorted(
-        ((row, number) for number, versions in record.subscriptions.items() for row in versions if row.since <= cut),
-        key=lambda told: _order(*told),
-    )
+    """Subscriptions that count, read night by night as they became known, and the ids of those that overlap."""
     accepted: dict[str, Subscription] = {}
     newest: dict[str, tuple[Known, Subscription]] = {}
-    for row, number in rows:
-        if number in newest and newest[number][0].received > row.received:
-            continue
-        newest[number] = (row, _subscription(row))
+    nights = {row.since for versions in record.subscriptions.values() for row in versions if row.since <= cut}
+    for night in sorted(nights):
+        for number, versions in record.subscriptions.items():
+            row = latest(versions, night)
+            if row:
+                newest[number] = (row, _subscription(row))
         _accept(accepted, newest)
     refused = [number for number, (_, told) in newest.items() if accepted.get(number) != told]
     return list(accepted.values()), refused
