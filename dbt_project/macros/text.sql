@@ -97,13 +97,16 @@
     'vader 3.3.2, goemotions 1'
 {%- endmacro %}
 
-{#- A text without marks of redaction, links and handles: what a customer says, not whom or what it points at. -#}
+{#- A text without marks of redaction, links, handles and white space in a row: what a customer says, not whom it names. -#}
 {% macro without_pointers(expression) -%}
     {{ return(adapter.dispatch('without_pointers', 'loompin')(expression)) }}
 {%- endmacro %}
 
 {% macro default__without_pointers(expression) -%}
-    regexp_replace({{ expression }}, '\[(email|phone|ip|handle|name)\]|(https?://|www\.)\S+|@\w+', ' ', 'g')
+    regexp_replace(
+        regexp_replace({{ expression }}, '\[(email|phone|ip|handle|name)\]|(https?://|www\.)\S+|@\w+', ' ', 'g'),
+        '\s+', ' ', 'g'
+    )
 {%- endmacro %}
 
 {#- A text without the words that a pattern matches as whole words; as it is where the pattern is null. -#}

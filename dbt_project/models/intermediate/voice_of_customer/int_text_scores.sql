@@ -47,7 +47,8 @@ evidence as (
         sum(weights.joy) as joy,
         sum(weights.anger) as anger,
         sum(weights.fear) as fear,
-        sum(case when weights.term in ('!', '?') then 0 else 1 end) as n_known_terms
+        -- signs alone are no words
+        sum(case when weights.term in ('!', '?', '! !', '! ?', '? !', '? ?') then 0 else 1 end) as n_known_terms
     from terms
     inner join weights on terms.term = weights.term
     group by terms.text_number

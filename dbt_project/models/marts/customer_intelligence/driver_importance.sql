@@ -69,11 +69,13 @@ select
     ranked.n_topic,
     ranked.r2,
     ranked.lmg,
-    greatest(ranked.lmg - ranked.lmg_margin, 0) as lmg_low,
-    least(ranked.lmg + ranked.lmg_margin, 1) as lmg_high,
+    case when ranked.lmg_margin is not null then greatest(ranked.lmg - ranked.lmg_margin, 0) end as lmg_low,
+    case when ranked.lmg_margin is not null then least(ranked.lmg + ranked.lmg_margin, 1) end as lmg_high,
     ranked.johnson,
-    greatest(ranked.johnson - ranked.johnson_margin, 0) as johnson_low,
-    least(ranked.johnson + ranked.johnson_margin, 1) as johnson_high,
+    case when ranked.johnson_margin is not null then greatest(ranked.johnson - ranked.johnson_margin, 0) end
+        as johnson_low,
+    case when ranked.johnson_margin is not null then least(ranked.johnson + ranked.johnson_margin, 1) end
+        as johnson_high,
     ranked.impact_rank,
     ranked.lmg_rank,
     ranked.johnson_rank,

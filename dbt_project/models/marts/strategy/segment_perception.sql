@@ -21,13 +21,50 @@ feedback as (
         segment_id,
         count(*) as n,
         count(distinct customer_id) as n_customers,
-        sum(case when {{ sentiment_label('score') }} = 'positive' then 1 else 0 end) as n_positive,
-        sum(case when {{ sentiment_label('score') }} = 'negative' then 1 else 0 end) as n_negative,
-        {{ mean_of('sum(' ~ exact_score('joy') ~ ')', 'count(joy)') }} as joy,
-        {{ mean_of('sum(' ~ exact_score('anger') ~ ')', 'count(anger)') }} as anger,
-        {{ mean_of('sum(' ~ exact_score('fear') ~ ')', 'count(fear)') }} as fear
+        cast(sum(case when {{ sentiment_label('score') }} = 'positive' then 1 else 0 end) as bigint) as n_positive,
+        cast(sum(case when {{ sentiment_label('score') }} = 'negative' then 1 else 0 end) as bigint) as n_negative,
+        {%- for emotion in ['joy', 'anger', 'fear'] %}
+        count({{ emotion }}) as n_{{ emotion }},
+        coalesce(sum({{ exact_score(emotion) }}), 0) as total_{{ emotion }},
+        coalesce(sum({{ exact_score(emotion ~ ' * ' ~ emotion) }}), 0) as squares_{{ emotion }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from {{ ref('int_member_sentiment') }}
     group by segment_id
+
+),
+
+traits as (
+
+    select * from {{ ref('int_segment_traits') }}
+    where place = 1
+
+),
+
+topics as (
+
+    select * from {{ ref('stg_taxonomy_topics') }}
+
+),
+
+-- adjusted Wald: three pieces of feedback are added, one half of them neutral, a quarter each positive and negative
+adjusted as (
+
+    select
+        *,
+        cast(n_positive - n_negative as double precision) / (n + 3) as centre,
+        (n_positive + n_negative + 1.5) / (n + 3) as decided
+    from feedback
+
+),
+
+widths as (
+
+    select
+        *,
+        100 * centre as adjusted_net,
+        100 * {{ z95() }} * sqrt((decided - centre * centre) / (n + 3)) as margin,
+        round(100.0 * (n_positive - n_negative) / cast(n as double precision), 12) as net_sentiment
+    from adjusted
 
 )
 
@@ -37,16 +74,46 @@ select
     segments.size,
     segments.primary_trait,
     coalesce(members.n_members, 0) as n_members,
-    coalesce(feedback.n, 0) as n_feedback,
-    coalesce(feedback.n_customers, 0) as n_customers,
-    cast(coalesce(feedback.n_positive, 0) as bigint) as n_positive,
-    cast(coalesce(feedback.n_negative, 0) as bigint) as n_negative,
-    round(100.0 * (feedback.n_positive - feedback.n_negative) / cast(feedback.n as double precision), 12)
-        as net_sentiment,
-    feedback.joy,
-    feedback.anger,
-    feedback.fear,
-    case when feedback.n is null then 'no scored feedback from a member' end as reason
+    coalesce(widths.n, 0) as n_feedback,
+    coalesce(widths.n_customers, 0) as n_customers,
+    coalesce(widths.n_positive, 0) as n_positive,
+    coalesce(widths.n_negative, 0) as n_negative,
+    widths.net_sentiment,
+    -- the interval is drawn towards 0, so that it could miss a figure at the end of the scale
+    case
+        when widths.n is not null
+            then greatest(least(widths.adjusted_net - widths.margin, widths.net_sentiment), -100)
+    end as net_sentiment_low,
+    case
+        when widths.n is not null
+            then least(greatest(widths.adjusted_net + widths.margin, widths.net_sentiment), 100)
+    end as net_sentiment_high,
+    coalesce(widths.n_joy, 0) as n_emotions,
+    {%- for emotion in ['joy', 'anger', 'fear'] %}
+    {{ mean_of('widths.total_' ~ emotion, 'widths.n_' ~ emotion) }} as {{ emotion }},
+    {%- endfor %}
+    {%- for emotion in ['joy', 'anger', 'fear'] %}
+    round(
+        sqrt(
+            ({{ sample_variance('widths.n_' ~ emotion, 'widths.total_' ~ emotion, 'widths.squares_' ~ emotion) }})
+            / nullif(widths.n_{{ emotion }}, 0)
+        ), 12
+    ) as {{ emotion }}_standard_error,
+    {%- endfor %}
+    traits.topic_id as lift_topic_id,
+    coalesce(topics.label, traits.topic_id) as lift_trait,
+    traits.lift,
+    traits.lift_low,
+    traits.lift_high,
+    traits.n_texts as n_lift,
+    {{ reasons([
+        ('widths.n is null', 'no scored feedback from a member'),
+        ('widths.n is not null and widths.n_joy = 0', 'no emotions in the feedback of members'),
+        ('widths.n_joy = 1', 'one emotion score has no standard error'),
+        ('widths.n is not null and traits.lift is null', 'no topic in five texts of members'),
+    ]) }} as reason
 from segments
 left join members on segments.segment_id = members.segment_id
-left join feedback on segments.segment_id = feedback.segment_id
+left join widths on segments.segment_id = widths.segment_id
+left join traits on segments.segment_id = traits.segment_id
+left join topics on traits.topic_id = topics.topic_id
