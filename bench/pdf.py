@@ -37,6 +37,7 @@ _BOOK = f"""
     create table invoice_recipients as
         select id as invoice_id, tenant_id, tenant_slug, 'Tenant ' || id as name from invoices;
     create table credit_notes (id varchar, invoice_id varchar, amount decimal(18, 2));
+    create table invoice_line_tiers (line_id varchar, tier bigint);
     create table invoice_lines as
         select i.id || '/' || n as line_id, i.id as invoice_id, 'usage' as line_type, 'driver.' || n as item_key,
             date '2026-01-01' as service_from, date '2026-02-01' as service_to,

@@ -306,7 +306,15 @@ def read(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[Invo
         " order by l.item_key, l.service_from, l.service_to, l.price_book, l.price_entry_id, l.line_id",
         list(ids),
     ):
-        lines[line["invoice_id"]].append(line)
+        lines[line["invoice_id"]].append({**line, "tiers": []})
+    tiered = {line["line_id"]: line["tiers"] for of_invoice in lines.values() for line in of_invoice}
+    for tier in reading.rows(
+        connection,
+        "select t.* from invoice_line_tiers as t join invoice_lines as l on l.line_id = t.line_id"
+        " where l.invoice_id in (select unnest(?)) order by t.line_id, t.tier",
+        list(ids),
+    ):
+        tiered[tier["line_id"]].append(tier)
     rows = {row["id"]: row for row in found}
     return [Invoice(rows[invoice], lines[invoice]) for invoice in ids]
 
@@ -343,6 +351,24 @@ def _notes(line: dict[str, Any]) -> Iterator[str]:
         yield "not billed before"
     if line["price_book"] is not None:
         yield f"price book {line['price_book']}"
+    tiers = line["tiers"]
+    if any(tier["pricing_model"] != "per_unit" or tier["units"] != line["quantity"] for tier in tiers):
+        for tier in tiers:
+            yield _arithmetic(tier)
+
+
+def _arithmetic(tier: dict[str, Any]) -> str:
+    """How a tier's part of a line comes about, exact: the line alone is rounded."""
+    model, currency = tier["pricing_model"], tier["currency"]
+    bounds, words = "", "packages " if model == "package" else ""
+    if model in ("graduated", "volume"):
+        start = number(tier["tier_from"], currency)
+        end = tier["tier_up_to"]
+        held = f"over {start}" if end is None else f"{start} to {number(end, currency)}"
+        bounds = f"{held}: " if model == "graduated" else f"all at {held}: "
+    fee = f" + {number(tier['flat_fee'], currency)}" if tier["flat_fee"] else ""
+    price = f"{number(tier['units'], currency)} {words}\u00d7 {number(tier['unit_price'], currency)}{fee}"
+    return f"{bounds}{price} = {number(tier['amount_exact'], currency)}"
 
 
 def _days(first: date, end: date) -> str:

@@ -52,7 +52,8 @@ class Killed(Exception):
 class Kill:
     """When a child is killed: at a rename to a file whose path fits `target`, before or after it, or after `seconds`.
 
-    A rename is the moment at which a file comes to stand. `times` says which of the renames that fit.
+    A rename is the moment at which a file comes to stand. `times` says which of the renames that fit. Seconds are those
+    of the processor, so that it does not matter what else the machine does.
     """
 
     target: str = ""
@@ -107,23 +108,36 @@ def undisturbed(folder: Path, models: Models) -> dict[date, tuple[Path, Path]]:
     return found
 
 
-def run(home: Path, models: Models, night: date, kill: Kill | None = None) -> None:
-    """Run a night in a child process.
+def run(home: Path, models: Models, night: date, kill: Kill | None = None) -> float:
+    """Run a night in a child process; its seconds of the processor.
 
     Raises:
         Killed: the child was killed as `kill` says.
         AssertionError: it failed.
     """
-    child = _processes.Process(target=_child, args=(home, models, night, kill))
+    used = _processes.Value("d", 0.0)
+    child = _processes.Process(target=_child, args=(home, models, night, kill, used))
     child.start()
     if kill is not None and kill.seconds:
-        child.join(kill.seconds)
-        if child.is_alive():
-            child.kill()
+        assert child.pid is not None
+        while child.is_alive() and cpu_seconds(child.pid) < kill.seconds:
+            time.sleep(0.002)
+        child.kill()
     child.join()
     if child.exitcode == -signal.SIGKILL:
         raise Killed
     assert child.exitcode == 0, f"the night {night} failed; the child's traceback says why"
+    return float(used.value)
+
+
+def cpu_seconds(process: int) -> float:
+    """What a process and those that it started have used of the processor (Linux)."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(int(child)) for child in children)
 
 
 def check_whole(home: Path) -> None:
@@ -163,10 +177,11 @@ def left_behind(home: Path) -> list[str]:
 # -- inside ----------------------------------------------------------------------------------------------------------
 
 
-def _child(home: Path, models: Models, night: date, kill: Kill | None) -> None:
+def _child(home: Path, models: Models, night: date, kill: Kill | None, used: Any) -> None:
     if kill is not None and kill.target:
         _die_at(kill)
     _night(Book(home, models), night)
+    used.value = time.process_time()
 
 
 def _die_at(kill: Kill) -> None:

@@ -45,6 +45,8 @@ class Line:
     price_book: str | None = None
     corrects_line_id: str | None = None
     currency: str | None = None
+    # (pricing model, from, up to, units, unit price, flat fee)
+    tiers: Sequence[tuple[str, str, str | None, str, str, str]] = ()
 
 
 @dataclass
@@ -103,6 +105,11 @@ def publish(folder: Path, bills: Iterable[Bill]) -> Home:
             " unit_price decimal(18,6), amount_exact decimal(38,12), amount decimal(18,2), currency varchar,"
             " price_book varchar, price_entry_id varchar, corrects_line_id varchar)"
         )
+        run(
+            "create table invoice_line_tiers (line_id varchar, tier bigint, price_entry_id varchar,"
+            " pricing_model varchar, tier_from decimal(38,6), tier_up_to decimal(38,6), units decimal(38,6),"
+            " unit_price decimal(18,6), flat_fee decimal(18,6), amount_exact decimal(38,12), currency varchar)"
+        )
         for bill in home.bills:
             run(
                 "insert into invoices values (?, 't', ?, ?, 'Pending', ?, ?, ? + 30, ?, 'hash', 0)",
@@ -120,6 +127,13 @@ def publish(folder: Path, bills: Iterable[Bill]) -> Home:
                  line.corrects_line_id)
                 for number, line in enumerate(bill.lines)
             ]  # fmt: skip
+            for number, line in enumerate(bill.lines):
+                for tier, (model, start, end, units, price, fee) in enumerate(line.tiers, start=1):
+                    exact = Decimal(units) * Decimal(price) + Decimal(fee)
+                    run(
+                        f"insert into invoice_line_tiers values ({', '.join('?' * 11)})",
+                        [f"{bill.id}/{number}", tier, "pe", model, start, end, units, price, fee, exact, bill.currency],
+                    )
             connection.executemany(f"insert into invoice_lines values ({', '.join('?' * 16)})", rows)
     return home
 
@@ -195,6 +209,35 @@ def test_an_invoice_shows_whom_what_and_when(tmp_path: Path) -> None:
     # Both change later, and the PDF does not.
     assert "Pending" not in text
     assert "alance" not in text
+
+
+def test_a_line_of_tiers_shows_its_arithmetic(tmp_path: Path) -> None:
+    tiered = {
+        "free.gb": [("per_unit", "0", None, "1150", "0.012", "0")],
+        "plain": [("per_unit", "0", None, "10", "0.5", "0")],
+        "graduated": [
+            ("graduated", "0", "1000", "1000", "0.012", "0"),
+            ("graduated", "1000", None, "150", "0.01", "5"),
+        ],
+        "volume": [("volume", "1000", "5000", "1200.5", "0.333333", "0")],
+        "package": [("package", "0", None, "3", "10", "0")],
+    }
+    quantities = {"free.gb": "1250", "plain": "10"}
+    bill = Bill("INV-24-001", [
+        Line("1.00", item_key=item, quantity=quantities.get(item, "1200.5"), tiers=tiers)
+        for item, tiers in tiered.items()
+    ])  # fmt: skip
+    home = publish(tmp_path, [bill])
+    invoice_pdfs.make(home.settings)
+    text = home.text(bill.id)
+    check_sum(text, bill)
+    flat = " ".join(text.split()).replace("\u00d7", "by")
+    for told in (
+        "1,150 by 0.012 = 13.8", "0 to 1,000: 1,000 by 0.012 = 12", "over 1,000: 150 by 0.01 + 5 = 6.5",
+        "all at 1,000 to 5,000: 1,200.5 by 0.333333 = 400.1662665", "3 packages by 10 = 30",
+    ):  # fmt: skip
+        assert told in flat, flat
+    assert "10 by 0.5" not in flat
 
 
 def test_an_invoice_brought_to_zero_names_its_credit_note(tmp_path: Path) -> None:
