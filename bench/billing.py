@@ -236,14 +236,22 @@ def _one_more_night(folder: Path, months: int, events: int, tenants: int) -> flo
     before = last - timedelta(days=2)
     known = usage.land_source(settings, before)
     record = Record(settings.raw)
-    each = events // 30
-    days = list(usage.days_of(first, last + timedelta(days=1)))
-    for number, day in enumerate(days):
-        query, file = usage.events(number * each, each, day, 1, tenants), f"usage_events/{day}.parquet"
+    each, number = events // 30, 0
+    # A file a month, then one a day: the fewer files, the sooner they are written.
+    month = first
+    while month < last.replace(day=1):
+        until = (month.replace(day=1) + timedelta(days=31)).replace(day=1)
+        days = (until - month).days
+        query = usage.events(number, each * days, month, days, tenants)
+        known.append(usage.land_events(record, query, f"usage_events/{month}.parquet", before, None))
+        number, month = number + each * days, until
+    for day in usage.days_of(month, last + timedelta(days=1)):
+        query, file = usage.events(number, each, day, 1, tenants), f"usage_events/{day}.parquet"
         if day <= before:
             known.append(usage.land_events(record, query, file, before, None))
         else:
             usage.write_events(settings.source / file, query)
+        number += each
     usage.complete(settings, before, known)
     _night(settings, before + timedelta(days=1))
     return _night(settings, last)

@@ -1,7 +1,7 @@
 """A night without the orchestrator and its pages: land, derive everything, publish. A process of its own.
 
-Started by `bench.billing` as `python -m bench.nights HOME SOURCE NIGHT`; prints one JSON line: seconds in all and of each
-step, and the models and tests that took longest.
+Started by `bench.billing` as `python -m bench.nights HOME SOURCE NIGHT`; prints one JSON line: seconds in all and of
+each step, and the models and tests that took longest.
 """
 
 from __future__ import annotations
