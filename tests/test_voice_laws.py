@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from voice_models import Row, Voice, compiled
 
-START = datetime(2026, 1, 5, 12)
+START = datetime(2026, 1, 5, 12, tzinfo=UTC).replace(tzinfo=None)
 TOPICS = ("billing", "delay", "staff", "speed")
 
 
@@ -139,8 +139,11 @@ def test_shares_add_up_and_every_interval_holds_its_point(voice: Voice, response
     for name, point, low, high in intervals:
         for row in voice.ask(f"select * from {name} where {low} is not null or {high} is not null"):
             assert row[low] - 1e-9 <= row[point] <= row[high] + 1e-9, (name, row)
-    for name, figure in (("driver_importance", "lmg"), ("survey_drivers", "impact_score"),
-                         ("experience_drivers", "impact_score"), ("survey_response_trends", "avg_sentiment")):  # fmt: skip
+    figures = [
+        ("driver_importance", "lmg"), ("survey_drivers", "impact_score"), ("experience_drivers", "impact_score"),
+        ("survey_response_trends", "avg_sentiment"),
+    ]  # fmt: skip
+    for name, figure in figures:
         assert voice.ask(f"select 1 from {name} where {figure} is null and reason is null") == []
 
 
