@@ -98,18 +98,11 @@ def main() -> int:
 def _small(folder: Path, chance: random.Random) -> Iterator[Trial]:
     models = billing_models.compiled(folder / "models")
     nights = kill_home.undisturbed(folder / "undisturbed", models)
-    seconds = {}
-    for night, (before, _) in nights.items():
-        home = Path(shutil.copytree(before, folder / "timed"))
-        kill_home.prepare(home, models, night)
-        seconds[night] = kill_home.run(home, models, night)
-        shutil.rmtree(home)
     number = 0
     while True:
         number += 1
         night = chance.choice(list(nights))
-        before, after = nights[night]
-        home = Path(shutil.copytree(before, folder / f"home-{number}"))
+        home = Path(shutil.copytree(nights[night].before, folder / f"home-{number}"))
         kill_home.prepare(home, models, night)
 
         def run(after_seconds: float, home: Path = home, night: date = night) -> bool:
@@ -119,7 +112,7 @@ def _small(folder: Path, chance: random.Random) -> Iterator[Trial]:
                 return True
             return False
 
-        yield Trial(night, home, after, seconds[night], run)
+        yield Trial(night, home, nights[night].after, nights[night].seconds, run)
 
 
 def _whole(folder: Path) -> Iterator[Trial]:

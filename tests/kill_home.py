@@ -93,8 +93,17 @@ def prepare(home: Path, models: Models, night: date) -> Book:
     return book
 
 
-def undisturbed(folder: Path, models: Models) -> dict[date, tuple[Path, Path]]:
-    """Homes before and after each night, none of them disturbed."""
+@dataclass
+class Undisturbed:
+    """The homes before and after a night that nobody disturbed, and its seconds of the processor."""
+
+    before: Path
+    after: Path
+    seconds: float
+
+
+def undisturbed(folder: Path, models: Models) -> dict[date, Undisturbed]:
+    """Each of `NIGHTS`, undisturbed, one after the other."""
     found = {}
     before = folder / "before-0"
     before.mkdir(parents=True)
@@ -102,8 +111,7 @@ def undisturbed(folder: Path, models: Models) -> dict[date, tuple[Path, Path]]:
         after = folder / f"before-{number + 1}"
         shutil.copytree(before, after)
         prepare(after, models, night)
-        run(after, models, night)
-        found[night] = (before, after)
+        found[night] = Undisturbed(before, after, run(after, models, night))
         before = after
     return found
 

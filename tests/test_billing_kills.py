@@ -14,10 +14,10 @@ from pathlib import Path
 import kill_home
 import pytest
 from billing_models import Models, compiled
-from kill_home import NIGHTS, Kill, Killed
+from kill_home import NIGHTS, Kill, Killed, Undisturbed
 
 CLOSE = NIGHTS[1]
-Homes = dict[date, tuple[Path, Path]]
+Homes = dict[date, Undisturbed]
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def homes(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Homes:
 
 def test_the_undisturbed_nights_bill_something(homes: Homes) -> None:
     """Otherwise nothing could be lost."""
-    made = [{path.name for path in (after / "home" / "invoices").iterdir()} for _, after in homes.values()]
+    made = [{path.name for path in (night.after / "home" / "invoices").iterdir()} for night in homes.values()]
     assert [len(names) for names in made] == [3, 6, 9]
     assert made[0] < made[1] < made[2]
-    assert kill_home.differences(homes[NIGHTS[1]][1], homes[NIGHTS[2]][1]) != []
-    for _, after in homes.values():
-        assert kill_home.left_behind(after / "home") == []
+    assert kill_home.differences(homes[NIGHTS[1]].after, homes[NIGHTS[2]].after) != []
+    for night in homes.values():
+        assert kill_home.left_behind(night.after / "home") == []
 
 
 # What stands when the night dies, and the rename at which it does. After each, only the next step is missing.
@@ -58,8 +58,8 @@ MOMENTS = {
 def test_a_night_killed_at_this_moment_is_made_again_the_same(
     moment: str, models: Models, homes: Homes, tmp_path: Path
 ) -> None:
-    before, after = homes[CLOSE]
-    home = Path(shutil.copytree(before, tmp_path / "home"))
+    after = homes[CLOSE].after
+    home = Path(shutil.copytree(homes[CLOSE].before, tmp_path / "home"))
     kill_home.prepare(home, models, CLOSE)
     with pytest.raises(Killed):
         kill_home.run(home, models, CLOSE, MOMENTS[moment])
@@ -75,21 +75,19 @@ def test_a_night_killed_at_random_again_and_again_is_made_again_the_same(
 ) -> None:
     chance = random.Random(seed)
     night = NIGHTS[seed]
-    before, after = homes[night]
-    home = Path(shutil.copytree(before, tmp_path / "home"))
+    home = Path(shutil.copytree(homes[night].before, tmp_path / "home"))
     kill_home.prepare(home, models, night)
-    length = kill_home.run(Path(shutil.copytree(home, tmp_path / "timed")), models, night)
     for _ in range(2):
         with pytest.raises(Killed):
-            kill_home.run(home, models, night, Kill(seconds=chance.uniform(0.01, 0.4 * length)))
+            kill_home.run(home, models, night, Kill(seconds=chance.uniform(0.01, 0.4 * homes[night].seconds)))
         kill_home.check_whole(home)
     kill_home.run(home, models, night)
-    assert kill_home.differences(after, home) == []
+    assert kill_home.differences(homes[night].after, home) == []
 
 
 def test_a_difference_would_be_seen(models: Models, homes: Homes, tmp_path: Path) -> None:
     """Each thing that is compared, changed once."""
-    _, after = homes[CLOSE]
+    after = homes[CLOSE].after
     home = Path(shutil.copytree(after, tmp_path / "home"))
     assert kill_home.differences(after, home) == []
     (home / "home" / "invoices" / "INV-24-001.pdf").write_bytes(b"%PDF- another %%EOF")
