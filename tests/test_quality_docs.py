@@ -233,6 +233,33 @@ def test_the_same_results_again_change_nothing_and_import_no_gx(docs: Path, tmp_
     assert {path: path.stat().st_mtime_ns for path in docs.rglob("*") if path.is_file()} == before
 
 
+def test_results_that_follow_are_on_the_pages_of_their_tables(tmp_path: Path) -> None:
+    later = CheckResult(
+        "payments.unknown_invoice", "payments", "invoice_id", "billing", "quarantine", "fail", 7, 1,
+        ["p.csv:4 (id=p1)"], "select 1", "1 row: no invoice has its number yet", {"expect": "not: no invoice has its number yet"},
+    )  # fmt: skip
+    first = RuleResult("payments", "duplicate_key", "payments.duplicate_key", "key", "id", "quarantine", "pass", 7, 0)
+    found = NightResults(NIGHT, [*RESULTS, first], ("payments", "subscriptions"))
+    follow_up = quality_docs.follow_up([later], load())
+
+    def make(told: bytes) -> None:
+        process = quality_docs.start(found, tmp_path / "handover.json", tmp_path / "gx")
+        _, errors = process.communicate(told, timeout=300)
+        assert process.returncode == 0, errors.decode()
+
+    def rules() -> list[str]:
+        return [entry["meta"]["rule_id"] for entry in _stored(tmp_path / "gx", "payments")["results"]]
+
+    make(b"")
+    assert rules() == ["payments.duplicate_key"], "a night that ended before anything was derived"
+    make(follow_up)
+    assert rules() == ["payments.duplicate_key", "payments.unknown_invoice"]
+    assert "p.csv:4 (id=p1)" in _page(tmp_path / "gx", "payments").text
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "gx").rglob("*") if path.is_file()}
+    make(follow_up)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "gx").rglob("*") if path.is_file()} == before
+
+
 def test_only_the_newest_nights_and_tables_with_rules_are_kept(tmp_path: Path) -> None:
     nights = [NIGHT + timedelta(days=days) for days in range(4)]
     for night in nights[:3]:
