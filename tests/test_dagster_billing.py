@@ -80,7 +80,7 @@ def test_refusals_are_in_data_docs(checks: dict[str, Any], home: Settings) -> No
     assert {rule.rule_id for rule in refusals.rules() if rule.table == "payments"} <= rules
     (page,) = (home.docs / "gx" / "validations" / "payments" / REFUSED.isoformat()).glob("*/payments.html")
     assert "late.csv:2" in page.read_text(encoding="utf-8")
-    assert "payments.unknown_invoice" in (home.docs / "gx" / "index.html").read_text(encoding="utf-8")
+    assert "unknown_invoice: 2 (quarantine)" in (home.docs / "gx" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_laws_are_blocking_checks_on_the_certificate(home: Settings) -> None:

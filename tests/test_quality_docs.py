@@ -236,7 +236,8 @@ def test_the_same_results_again_change_nothing_and_import_no_gx(docs: Path, tmp_
 def test_results_that_follow_are_on_the_pages_of_their_tables(tmp_path: Path) -> None:
     later = CheckResult(
         "payments.unknown_invoice", "payments", "invoice_id", "billing", "quarantine", "fail", 7, 1,
-        ["p.csv:4 (id=p1)"], "select 1", "1 row: no invoice has its number yet", {"expect": "not: no invoice has its number yet"},
+        ["p.csv:4 (id=p1)"], "select 1", "1 row: no invoice has its number yet",
+        {"expect": "not: no invoice has its number yet"},
     )  # fmt: skip
     first = RuleResult("payments", "duplicate_key", "payments.duplicate_key", "key", "id", "quarantine", "pass", 7, 0)
     found = NightResults(NIGHT, [*RESULTS, first], ("payments", "subscriptions"))
