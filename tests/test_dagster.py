@@ -588,7 +588,12 @@ def test_a_night_materializes_every_asset_with_rows_bytes_and_seconds(
         found = materialized(instance.all_logs(run.run_id))
     assert set(found) == {key.to_user_string() for key in specs}
     with duckdb.connect(str(settings.published), read_only=True) as connection:
-        for key in (key for key in found if key.startswith("marts/")):
+        # A view holds no rows of its own; to count them would run it.
+        views = {
+            key.to_user_string() for key, spec in specs.items()
+            if spec.metadata.get("dagster_dbt/materialization_type") == "view"
+        }  # fmt: skip
+        for key in (key for key in found if key.startswith("marts/") and key not in views):
             table = key.removeprefix("marts/")
             (rows,) = connection.execute(f'select count(*) from "{table}"').fetchone() or (None,)
             assert found[key]["dagster/row_count"] == rows, key
