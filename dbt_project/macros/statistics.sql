@@ -46,6 +46,11 @@
     end
 {%- endmacro %}
 
+{#- Standard error of a mean from count, exact sum and sum of squares; null below two rows. -#}
+{% macro standard_error(n, total, squares) -%}
+    round(sqrt(({{ sample_variance(n, total, squares) }}) / nullif({{ n }}, 0)), 12)
+{%- endmacro %}
+
 {#-
     Standard error of a leave-one-out impact, by the delta method. The impact is p (m1 - m0): the share p of responses with
     the topic times the difference of the two means, and all three are estimated from the same n responses, so that

@@ -92,6 +92,20 @@ left join touched
     )
 {%- endmacro %}
 
+{#- The probability that belongs to log odds (an exact sum), to four decimals: more is not known of any text. -#}
+{% macro logistic(log_odds) -%}
+    round(1 / (1 + exp(-cast({{ log_odds }} as double precision))), 4)
+{%- endmacro %}
+
+{#- A field of a struct. -#}
+{% macro field(struct, name) -%}
+    {{ return(adapter.dispatch('field', 'loompin')(struct, name)) }}
+{%- endmacro %}
+
+{% macro default__field(struct, name) -%}
+    struct_extract({{ struct }}, '{{ name }}')
+{%- endmacro %}
+
 {#- A number from 0 to 15 that depends on an id alone, so that it is the same for the same id in every night. -#}
 {% macro sixteenth(id) -%}
     {{ dbt.position('substring(' ~ dbt.hash(id) ~ ', 1, 1)', "'0123456789abcdef'") }} - 1

@@ -1,6 +1,6 @@
 -- One row per survey response, with the scores that everything after it uses. Where a score comes from is decided here
--- and nowhere else: the platform's where it sent one, else that of the response's text. A response without a score keeps
--- its row, and the reason why.
+-- and nowhere else: the platform's where it sent one, else that of the response's text. A response without a score
+-- keeps its row, and the reason why.
 with responses as (
 
     select * from {{ ref('stg_survey_responses') }}

@@ -1,6 +1,6 @@
--- One row per segment and topic that at least five texts of its members are about: how many times as often as expected the
--- members speak of it. What is expected is how often everyone does, tenant by tenant, so that no tenant is measured by
--- another's customers.
+-- One row per segment and topic that at least five texts of its members are about: how many times as often as expected
+-- the members speak of it. What is expected is how often everyone does, tenant by tenant, so that no tenant is measured
+-- by another's customers.
 with texts as (
 
     select

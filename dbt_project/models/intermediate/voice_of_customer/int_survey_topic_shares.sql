@@ -1,6 +1,6 @@
 -- One row per tenant, survey and topic: the shares that Johnson's relative weights and LMG give the topic of what topics
--- explain of the sentiment of responses. Only sums of products reach the arithmetic, by sixteenths of the responses, so that
--- its cost depends on the number of topics that go together, not on that of responses.
+-- explain of the sentiment of responses. Only sums of products reach the arithmetic, by sixteenths of the responses, so
+-- that its cost depends on the number of topics that go together, not on that of responses.
 with responses as (
 
     select
@@ -84,11 +84,32 @@ everyone as (
 -- place 0 stands for the number 1, the last place for the score
 cells as (
 
-    select tenant_id, survey_id, part, 0 as row_place, 0 as column_place, n as amount from everyone
+    select
+        tenant_id,
+        survey_id,
+        part,
+        0 as row_place,
+        0 as column_place,
+        n as amount
+    from everyone
     union all
-    select tenant_id, survey_id, part, 0 as row_place, last_place as column_place, total as amount from everyone
+    select
+        tenant_id,
+        survey_id,
+        part,
+        0 as row_place,
+        last_place as column_place,
+        total as amount
+    from everyone
     union all
-    select tenant_id, survey_id, part, last_place as row_place, last_place as column_place, squares as amount from everyone
+    select
+        tenant_id,
+        survey_id,
+        part,
+        last_place as row_place,
+        last_place as column_place,
+        squares as amount
+    from everyone
     union all
     select
         tenant_id,
@@ -143,16 +164,16 @@ select
     topics.tenant_id,
     topics.survey_id,
     topics.topic_id,
-    shared.share.r2 as r2,
-    shared.share.lmg as lmg,
-    shared.share.lmg_margin as lmg_margin,
-    shared.share.johnson as johnson,
-    shared.share.johnson_margin as johnson_margin,
-    shared.share.is_exact as is_exact,
-    shared.share.is_collinear as is_collinear
+    {{ field('shared.share', 'r2') }} as r2,
+    {{ field('shared.share', 'lmg') }} as lmg,
+    {{ field('shared.share', 'lmg_margin') }} as lmg_margin,
+    {{ field('shared.share', 'johnson') }} as johnson,
+    {{ field('shared.share', 'johnson_margin') }} as johnson_margin,
+    {{ field('shared.share', 'is_exact') }} as is_exact,
+    {{ field('shared.share', 'is_collinear') }} as is_collinear
 from topics
 left join shared
     on
         topics.tenant_id is not distinct from shared.tenant_id
         and topics.survey_id = shared.survey_id
-        and topics.place = shared.share.place
+        and topics.place = {{ field('shared.share', 'place') }}

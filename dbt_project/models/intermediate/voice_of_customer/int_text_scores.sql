@@ -73,12 +73,15 @@ select
     -- a text of known words, none of them in the lexicon, is neutral; of one without known words nothing can be said
     coalesce({{ vader_compound('texts.scored_text') }}, case when evidence.n_known_terms > 0 then 0.0 end)
         as overall_score,
-    {% for emotion in ['joy', 'anger', 'fear'] -%}
     case
-        when evidence.n_known_terms > 0
-            then round(1 / (1 + exp(-cast(evidence.{{ emotion }} + intercepts.{{ emotion }} as double precision))), 4)
-    end as {{ emotion }}{{ ',' if not loop.last }}
-    {% endfor -%}
+        when evidence.n_known_terms > 0 then {{ logistic('evidence.joy + intercepts.joy') }}
+    end as joy,
+    case
+        when evidence.n_known_terms > 0 then {{ logistic('evidence.anger + intercepts.anger') }}
+    end as anger,
+    case
+        when evidence.n_known_terms > 0 then {{ logistic('evidence.fear + intercepts.fear') }}
+    end as fear
 from texts
 left join evidence on texts.text_number = evidence.text_number
 cross join intercepts

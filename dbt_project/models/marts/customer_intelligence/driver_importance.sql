@@ -35,28 +35,18 @@ ranked as (
         impacts.n_responses,
         impacts.n_topic,
         -- what differs by rounding alone does not differ
-        case
-            when shares.lmg is not null then rank() over (
-                partition by shares.tenant_id, shares.survey_id
-                order by round(abs(case when shares.lmg is not null then impacts.impact end), 9) desc nulls last
-            )
-        end as impact_rank,
-        case
-            when shares.lmg is not null then rank() over (
-                partition by shares.tenant_id, shares.survey_id order by round(shares.lmg, 9) desc nulls last
-            )
-        end as lmg_rank,
-        case
-            when shares.lmg is not null then rank() over (
-                partition by shares.tenant_id, shares.survey_id order by round(shares.johnson, 9) desc nulls last
-            )
-        end as johnson_rank
+        rank() over (with_or_without_share order by round(abs(impacts.impact), 9) desc) as impact_rank,
+        rank() over (with_or_without_share order by round(shares.lmg, 9) desc) as lmg_rank,
+        rank() over (with_or_without_share order by round(shares.johnson, 9) desc) as johnson_rank
     from shares
     inner join impacts
         on
             shares.tenant_id is not distinct from impacts.tenant_id
             and shares.survey_id = impacts.survey_id
             and shares.topic_id = impacts.topic_id
+    window with_or_without_share as (
+        partition by shares.tenant_id, shares.survey_id, case when shares.lmg is null then 1 else 0 end
+    )
 
 )
 
@@ -76,10 +66,13 @@ select
         as johnson_low,
     case when ranked.johnson_margin is not null then least(ranked.johnson + ranked.johnson_margin, 1) end
         as johnson_high,
-    ranked.impact_rank,
-    ranked.lmg_rank,
-    ranked.johnson_rank,
-    ranked.impact_rank <> ranked.lmg_rank or ranked.lmg_rank <> ranked.johnson_rank as orders_disagree,
+    case when ranked.lmg is not null then ranked.impact_rank end as impact_rank,
+    case when ranked.lmg is not null then ranked.lmg_rank end as lmg_rank,
+    case when ranked.lmg is not null then ranked.johnson_rank end as johnson_rank,
+    case
+        when ranked.lmg is not null
+            then ranked.impact_rank <> ranked.lmg_rank or ranked.lmg_rank <> ranked.johnson_rank
+    end as orders_disagree,
     ranked.is_collinear,
     ranked.is_exact,
     {{ reasons([

@@ -90,8 +90,7 @@ select
     avg_sentiment,
     tenant_id,
     n_scored,
-    round(sqrt(({{ sample_variance('n_scored', 'total', 'squares') }}) / nullif(n_scored, 0)), 12)
-        as sentiment_standard_error,
+    {{ standard_error('n_scored', 'total', 'squares') }} as sentiment_standard_error,
     {{ mean_of('total_7d', 'n_scored_7d') }} as avg_sentiment_7d,
     n_scored_7d,
     sentiment_modified_z,

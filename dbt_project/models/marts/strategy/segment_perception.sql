@@ -23,11 +23,15 @@ feedback as (
         count(distinct customer_id) as n_customers,
         cast(sum(case when {{ sentiment_label('score') }} = 'positive' then 1 else 0 end) as bigint) as n_positive,
         cast(sum(case when {{ sentiment_label('score') }} = 'negative' then 1 else 0 end) as bigint) as n_negative,
-        {%- for emotion in ['joy', 'anger', 'fear'] %}
-        count({{ emotion }}) as n_{{ emotion }},
-        coalesce(sum({{ exact_score(emotion) }}), 0) as total_{{ emotion }},
-        coalesce(sum({{ exact_score(emotion ~ ' * ' ~ emotion) }}), 0) as squares_{{ emotion }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        count(joy) as n_joy,
+        coalesce(sum({{ exact_score('joy') }}), 0) as total_joy,
+        coalesce(sum({{ exact_score('joy * joy') }}), 0) as squares_joy,
+        count(anger) as n_anger,
+        coalesce(sum({{ exact_score('anger') }}), 0) as total_anger,
+        coalesce(sum({{ exact_score('anger * anger') }}), 0) as squares_anger,
+        count(fear) as n_fear,
+        coalesce(sum({{ exact_score('fear') }}), 0) as total_fear,
+        coalesce(sum({{ exact_score('fear * fear') }}), 0) as squares_fear
     from {{ ref('int_member_sentiment') }}
     group by segment_id
 
@@ -89,17 +93,12 @@ select
             then least(greatest(widths.adjusted_net + widths.margin, widths.net_sentiment), 100)
     end as net_sentiment_high,
     coalesce(widths.n_joy, 0) as n_emotions,
-    {%- for emotion in ['joy', 'anger', 'fear'] %}
-    {{ mean_of('widths.total_' ~ emotion, 'widths.n_' ~ emotion) }} as {{ emotion }},
-    {%- endfor %}
-    {%- for emotion in ['joy', 'anger', 'fear'] %}
-    round(
-        sqrt(
-            ({{ sample_variance('widths.n_' ~ emotion, 'widths.total_' ~ emotion, 'widths.squares_' ~ emotion) }})
-            / nullif(widths.n_{{ emotion }}, 0)
-        ), 12
-    ) as {{ emotion }}_standard_error,
-    {%- endfor %}
+    {{ mean_of('widths.total_joy', 'widths.n_joy') }} as joy,
+    {{ mean_of('widths.total_anger', 'widths.n_anger') }} as anger,
+    {{ mean_of('widths.total_fear', 'widths.n_fear') }} as fear,
+    {{ standard_error('widths.n_joy', 'widths.total_joy', 'widths.squares_joy') }} as joy_standard_error,
+    {{ standard_error('widths.n_anger', 'widths.total_anger', 'widths.squares_anger') }} as anger_standard_error,
+    {{ standard_error('widths.n_fear', 'widths.total_fear', 'widths.squares_fear') }} as fear_standard_error,
     traits.topic_id as lift_topic_id,
     coalesce(topics.label, traits.topic_id) as lift_trait,
     traits.lift,
