@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import REPO
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mart_models import Compiled, compiled
 from scipy import stats
@@ -116,6 +116,7 @@ def test_nothing_but_bad_rows_is_no_result(models: Compiled) -> None:
     assert models.run("ab_test_results", ab_tests=[{"id": "t"}], ab_events=bad) == []
 
 
+@settings(max_examples=40)
 @given(
     groups=st.tuples(st.integers(1, 30), st.integers(1, 30)).flatmap(
         lambda n: st.tuples(

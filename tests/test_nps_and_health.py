@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import REPO
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mart_models import Compiled, compiled
 
@@ -54,6 +54,7 @@ def test_interval_is_the_one_with_three_quarters_of_an_answer_more(models: Compi
     assert row["nps_high"] == pytest.approx(100 * (mean + 1.959964 * error), abs=1e-9)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.one_of(st.integers(-3, 14), st.none()), min_size=1, max_size=40))
 def test_counts_add_up_and_the_interval_holds_the_score(models: Compiled, scores: list[int | None]) -> None:
     (row,) = summary(models, scores)
@@ -75,6 +76,7 @@ def test_pending_answers_have_no_score(models: Compiled) -> None:
 signals = st.lists(st.integers(-100, 100).map(lambda n: n / 100), max_size=14)
 
 
+@settings(max_examples=40)
 @given(
     nps=st.lists(st.integers(0, 10), max_size=5), csat=st.lists(st.integers(1, 5), max_size=7), sentiment=signals,
     order=st.randoms(use_true_random=False),

@@ -1,5 +1,5 @@
--- The figures of the executive view that have a history, by month: those that other systems report, and what customers told a
--- tenant in the months that have ended.
+-- The figures of the executive view that have a history, by month: those that other systems report, and what customers
+-- told a tenant in the months that have ended.
 with
 
 told as (

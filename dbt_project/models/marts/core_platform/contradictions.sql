@@ -340,19 +340,19 @@ owners as (
 
 belongings as (
 
-    {% for table in ['webhooks', 'surveys', 'api_keys', 'integrations'] -%}
-    select
-        'tenants' as owner_table,
-        tenant_id as owner_id,
-        '{{ table }}' as table_name,
-        id as row_id,
-        lower(status) as status,
-        1 as n_rows
-    from {{ ref(table) }}
+    {% for table in ['webhooks', 'surveys', 'api_keys', 'integrations'] %}
+        select
+            'tenants' as owner_table,
+            tenant_id as owner_id,
+            '{{ table }}' as table_name,
+            id as row_id,
+            lower(status) as status,
+            1 as n_rows
+        from {{ ref(table) }}
 
-    union all
+        union all
 
-    {% endfor -%}
+    {% endfor %}
     select
         'tenants' as owner_table,
         tenant_id as owner_id,
@@ -441,10 +441,10 @@ every_place as (
     {% for places in [
         'reflexes_outside', 'spend_above', 'without_mfa', 'features_beyond', 'plans_apart', 'users_beyond', 'estimates',
         'winners', 'deflections', 'levels', 'projects', 'states',
-    ] -%}
-    select * from {{ places }}
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+    ] %}
+        select * from {{ places }}
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 ),
 

@@ -79,7 +79,7 @@ recent as (
         *,
         row_number() over (
             partition by customer_id, component
-            order by case when occurred_at is null then 1 else 0 end, occurred_at desc, signal_id
+            order by case when occurred_at is null then 1 else 0 end asc, occurred_at desc, signal_id asc
         ) as place
     from signals
 

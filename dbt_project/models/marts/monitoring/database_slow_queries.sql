@@ -25,6 +25,6 @@ select
     volume,
     impact,
     latency * volume as total_time_ms,
-    row_number() over (partition by hour, query_type order by latency desc, volume desc, impact) as occurrence,
+    row_number() over (partition by hour, query_type order by latency desc, volume desc, impact asc) as occurrence,
     cast(latency as double precision) * volume / nullif(cast(all_time_ms as double precision), 0) as share_of_time
 from slow

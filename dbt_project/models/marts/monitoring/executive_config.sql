@@ -88,9 +88,9 @@ ranked as (
         row_number() over (
             partition by measures.tenant_id, measures.category
             order by
-                case when measures.measure = subjects.headline_measure then 0 else 1 end,
+                case when measures.measure = subjects.headline_measure then 0 else 1 end asc,
                 measures.weight desc,
-                measures.measure
+                measures.measure asc
         ) as place
     from measures
     inner join subjects

@@ -1,4 +1,5 @@
--- Each mean over its parts, weighted by what the parts are the mean of; beside it the plain mean that one would be tempted to take.
+-- Each mean over its parts, weighted by what the parts are the mean of; beside it the plain mean that one would be
+-- tempted to take.
 with
 
 parts as (

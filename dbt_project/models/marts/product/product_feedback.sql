@@ -45,7 +45,7 @@ intelligence as (
         case when sentiment_score between -1 and 1 then sentiment_score end as sentiment_score,
         issue_count,
         row_number() over (
-            partition by product_id order by issue_count desc, quality_score, sentiment_score
+            partition by product_id order by issue_count desc, quality_score asc, sentiment_score asc
         ) as place
     from {{ ref('product_intelligence') }}
 

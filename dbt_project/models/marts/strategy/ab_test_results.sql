@@ -230,7 +230,7 @@ select
     variant_a_pct,
     is_ratio_healthy,
     platform_winner,
-    winner is distinct from platform_winner as winner_differs,
+    coalesce(winner <> platform_winner, winner is not null or platform_winner is not null) as winner_differs,
     n_variants,
     cast(n_saw_several as bigint) as n_saw_several,
     n_never_exposed,
@@ -242,7 +242,7 @@ select
         when not is_ratio_healthy then 'the subjects are not split as meant (sample ratio mismatch)'
         when z is null and x_a + x_b = 0 then 'no subject did it'
         when z is null then 'every subject did it'
-        when lower(status) is distinct from 'completed' then 'the experiment is not completed'
+        when coalesce(lower(status), '') <> 'completed' then 'the experiment is not completed'
         when n_variants > 2 then 'more than two variants: several comparisons would need a stricter test'
         when winner is null then 'the difference is within chance'
     end as reason

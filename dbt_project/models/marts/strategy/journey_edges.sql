@@ -9,6 +9,12 @@ steps as (
         events.step,
         events.occurred_at,
         events.place,
+        lead(events.step) over (
+            partition by events.journey_id, events.customer_id order by events.place
+        ) as next_step,
+        lead(events.occurred_at) over (
+            partition by events.journey_id, events.customer_id order by events.place
+        ) as next_at,
         coalesce(events.step = goals.step, false) as is_goal
     from {{ ref('stg_journey_events') }} as events
     left join {{ ref('customers') }} as customers on events.customer_id = customers.id
@@ -22,33 +28,37 @@ travellers as (
         journey_id,
         tenant_id,
         customer_id,
-        max(place) as last_place,
         max(case when is_goal then 1 else 0 end) as reached_goal
     from steps
     group by journey_id, tenant_id, customer_id
 
 ),
 
+timed as (
+
+    select
+        *,
+        {{ dbt.datediff('occurred_at', 'next_at', 'second') }}
+            as seconds
+    from steps
+
+),
+
 moves as (
 
     select
-        steps.journey_id,
-        steps.tenant_id,
-        steps.customer_id,
-        steps.step as from_step,
-        later.step as to_step,
+        timed.journey_id,
+        timed.tenant_id,
+        timed.customer_id,
+        timed.step as from_step,
+        timed.next_step as to_step,
         travellers.reached_goal,
-        {{ dbt.datediff('steps.occurred_at', 'later.occurred_at', 'second') }} as seconds
-    from steps
+        timed.seconds
+    from timed
     inner join travellers
         on
-            steps.journey_id = travellers.journey_id
-            and steps.customer_id = travellers.customer_id
-    left join steps as later
-        on
-            steps.journey_id = later.journey_id
-            and steps.customer_id = later.customer_id
-            and steps.place + 1 = later.place
+            timed.journey_id = travellers.journey_id
+            and timed.customer_id = travellers.customer_id
 
     union all
 
