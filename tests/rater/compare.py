@@ -126,6 +126,18 @@ def found(book: Book, count: int) -> list[Facts]:
             row["price_book"], row["price_entry_id"],
             (first["invoice_date"], first["line_type"]) if first else row["corrects_line_id"],
         ))  # fmt: skip
+    for row in book.ask("select * from invoice_line_tiers"):
+        line = lines[row["line_id"]]
+        fact = (_exact(row["units"]), _exact(row["amount_exact"]))
+        if any(fact):
+            place = (
+                line["tenant_slug"],
+                line["currency"],
+                line["invoice_date"],
+                line["item_key"],
+                line["service_from"],
+            )
+            put("tiers", line["tenant_slug"], (*place, line["price_entry_id"], row["tier"], *fact))
     for row in book.ask("select * from invoices"):
         put("invoices", row["tenant_slug"], (
             row["tenant_slug"], row["currency"], row["date"], row["due_date"], _exact(row["amount"])
@@ -157,6 +169,10 @@ def _told_by_clerk(bills: Bills, accounts: Accounts, place: int, night: date) ->
     facts: Facts = defaultdict(Counter)
     for line in bills.lines:
         facts["lines"][_line(line, bills)] += 1
+        date_ = line.invoice.date if line.invoice else None
+        for tier, share in line.tiers.items():
+            place_ = (bills.slugs[line.tenant], line.currency, date_, line.item_key, line.service_from)
+            facts["tiers"][*place_, line.price_entry_id, tier, *share] += 1
     for number, invoice in accounts.numbers.items():
         if invoice in bills.invoices:
             facts["invoices"][invoice.slug, invoice.currency, invoice.date, invoice.due, invoice.amount] += 1
@@ -186,7 +202,7 @@ def _line(line: Line, bills: Bills) -> tuple[Any, ...]:
 def differences(expected: Sequence[Facts], got: Sequence[Facts]) -> dict[int, list[str]]:
     """By book, what only one of the two says; balances and notes hang on numbers, so only if all lines agree."""
     told: dict[int, list[str]] = {}
-    for kinds in (("lines", "invoices", "refused", "daily"), ("payments", "balances", "notes")):
+    for kinds in (("lines", "tiers", "invoices", "refused", "daily"), ("payments", "balances", "notes")):
         for place, (clerk, models) in enumerate(zip(expected, got, strict=True)):
             for kind in kinds:
                 only = [

@@ -45,12 +45,13 @@ class PriceSet:
     tiers: tuple[Tier, ...]
 
     def shares(self, units: Fraction) -> dict[int, tuple[Fraction, Fraction]]:
-        """Units and exact amount by tier, numbered from 1; only the tiers that take part."""
+        """Units (of a package: packages) and exact amount by tier, numbered from 1; only the tiers that take part."""
         left = max(Fraction(0), units - self.free)
         if self.model == "per_unit":
             return {1: (left, left * self.tiers[0].unit_price)}
         if self.model == "package":
-            return {1: (left, ceil(left / self.size) * self.tiers[0].unit_price)}
+            packages = Fraction(ceil(left / self.size))
+            return {1: (packages, packages * self.tiers[0].unit_price)}
         if self.model == "volume":
             place = next(i for i, tier in enumerate(self.tiers) if tier.up_to is None or left <= tier.up_to)
             tier = self.tiers[place]
