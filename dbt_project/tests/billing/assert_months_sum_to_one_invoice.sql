@@ -41,9 +41,10 @@ rated as (
                     then greatest(usage_totals.quantity_to_date - tiers.free_units, 0) * tiers.unit_price
                 when tiers.pricing_model = 'package'
                     then
-                        {{ package_count(
+                        -- As exact as the other branches, or those are cut to its scale.
+                        cast({{ package_count(
                             'greatest(usage_totals.quantity_to_date - tiers.free_units, 0)', 'tiers.package_size'
-                        ) }} * tiers.unit_price
+                        ) }} * tiers.unit_price as decimal(38, 12))
                 when
                     tiers.tier > 1
                     and usage_totals.quantity_to_date - tiers.free_units <= tiers.tier_from

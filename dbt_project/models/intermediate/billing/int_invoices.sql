@@ -49,13 +49,7 @@ terms as (
         row_number() over (
             partition by noted.invoice_number
             order by
-                case
-                    when
-                        subscriptions.started_on <= noted.invoice_date
-                        and subscriptions.covered_to > noted.invoice_date
-                        then 0
-                    else 1
-                end asc,
+                case when noted.invoice_date < subscriptions.covered_to then 0 else 1 end asc,
                 subscriptions.started_on desc,
                 subscriptions.subscription_id asc
         ) as place
@@ -67,6 +61,8 @@ terms as (
             -- What becomes known later never moves the due date of a final invoice.
             and noted.invoice_date >= subscriptions.known_close
             and noted.invoice_date < subscriptions.ended_close
+            -- A start counts on its own day, however early it was announced.
+            and noted.invoice_date >= subscriptions.started_on
             -- One that ends as it starts covers nothing.
             and subscriptions.started_on < subscriptions.covered_to
 

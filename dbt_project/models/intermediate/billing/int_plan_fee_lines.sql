@@ -117,6 +117,19 @@ dated as (
 
 ),
 
+-- A state that leaves the fee as it is makes no line: its days are told with the next one that does.
+steps as (
+
+    select
+        *,
+        lag(fee) over (
+            partition by tenant_id, subscription_id, currency, item_key, service_month
+            order by invoice_date
+        ) as fee_before
+    from dated
+
+),
+
 differences as (
 
     select
@@ -127,7 +140,8 @@ differences as (
         coalesce(lag(days_billed) over fees, 0) as days_before,
         lag(billed_from) over fees as from_before,
         lag(billed_to) over fees as to_before
-    from dated
+    from steps
+    where fee <> coalesce(fee_before, 0)
     window
         fees as (
             partition by tenant_id, subscription_id, currency, item_key, service_month
@@ -165,4 +179,3 @@ select
     price_book,
     price_entry_id
 from differences
-where amount <> 0

@@ -55,8 +55,10 @@ covered as (
         runs.day_to,
         months.arrears_close as billed_from,
         months.ended_close as billed_to,
-        min(months.first_close) over (
+        -- The prices known when the day was first covered stay, whichever subscription has it later.
+        first_value(months.first_close) over (
             partition by months.tenant_id, months.currency, months.service_month, runs.day_from
+            order by months.arrears_close
         ) as first_close,
         -- The dates of two states that follow each other are one stretch: nothing changes between them.
         case

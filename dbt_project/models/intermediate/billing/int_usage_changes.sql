@@ -28,36 +28,91 @@ added as (
 counted as (
 
     select
+        prices.usage_price_number,
         prices.tenant_id,
         prices.tenant_slug,
         prices.currency,
         prices.item_key,
         prices.price_set_id,
         prices.service_month,
+        prices.day_from,
+        prices.day_to,
         greatest(added.known_close, prices.billed_from) as counted_from,
         prices.billed_to as counted_to,
-        added.quantity,
-        added.events
+        sum(added.quantity) as quantity,
+        sum(added.events) as events
     from added
     inner join {{ ref('int_usage_prices') }} as prices on added.usage_price_number = prices.usage_price_number
+    group by
+        prices.usage_price_number, prices.tenant_id, prices.tenant_slug, prices.currency, prices.item_key,
+        prices.price_set_id, prices.service_month, prices.day_from, prices.day_to,
+        greatest(added.known_close, prices.billed_from), prices.billed_to
+
+),
+
+-- Where all adds up to nothing, one day's use may stand against another's that was cancelled: that carries events, a
+-- use cancelled before it counted does not.
+carrying as (
+
+    select distinct
+        usage_price_number,
+        counted_from
+    from (
+        select
+            counted.usage_price_number,
+            counted.counted_from,
+            usage.usage_date,
+            sum(usage.quantity) as quantity,
+            sum(usage.events) as events
+        from counted
+        inner join {{ ref('int_usage_prices') }} as prices
+            on counted.usage_price_number = prices.usage_price_number
+        inner join {{ ref('int_usage_days') }} as usage
+            on
+                counted.tenant_id = usage.tenant_id
+                and counted.item_key = usage.driver_key
+                and counted.service_month = usage.service_month
+                and counted.day_from <= usage.usage_date
+                and counted.day_to > usage.usage_date
+                and counted.counted_from = greatest(usage.known_close, prices.billed_from)
+        where
+            counted.quantity = 0
+            and counted.events = 0
+        group by counted.usage_price_number, counted.counted_from, usage.usage_date
+    ) as days
+    where
+        quantity <> 0
+        or events > 0
 
 ),
 
 changes as (
 
     select
-        tenant_id,
-        tenant_slug,
-        currency,
-        item_key,
-        price_set_id,
-        service_month,
-        counted_from as invoice_date,
-        cast(sum(quantity) as decimal(38, 6)) as quantity,
-        sum(events) as events
+        counted.tenant_id,
+        counted.tenant_slug,
+        counted.currency,
+        counted.item_key,
+        counted.price_set_id,
+        counted.service_month,
+        counted.counted_from as invoice_date,
+        cast(sum(counted.quantity) as decimal(38, 6)) as quantity,
+        sum(counted.events) as events,
+        max(
+            case
+                when counted.events > 0 or counted.quantity <> 0 or carrying.usage_price_number is not null then 1
+                else 0
+            end
+        ) as carries
     from counted
-    where counted_from <= {{ draft_date() }}
-    group by tenant_id, tenant_slug, currency, item_key, price_set_id, service_month, counted_from
+    left join carrying
+        on
+            counted.usage_price_number = carrying.usage_price_number
+            and counted.counted_from = carrying.counted_from
+    where counted.counted_from <= {{ draft_date() }}
+    group by
+        counted.tenant_id, counted.tenant_slug, counted.currency, counted.item_key, counted.price_set_id,
+        counted.service_month, counted.counted_from
 
     union all
 
@@ -70,7 +125,8 @@ changes as (
         service_month,
         counted_to as invoice_date,
         cast(-sum(quantity) as decimal(38, 6)) as quantity,
-        -sum(events) as events
+        -sum(events) as events,
+        0 as carries
     from counted
     where counted_to <= {{ draft_date() }}
     group by tenant_id, tenant_slug, currency, item_key, price_set_id, service_month, counted_to
@@ -308,7 +364,7 @@ dates as (
         invoice_date,
         quantity,
         events,
-        1 as moves,
+        carries,
         false as is_owed
     from changes
 
@@ -324,7 +380,7 @@ dates as (
         invoice_date,
         0 as quantity,
         0 as events,
-        0 as moves,
+        0 as carries,
         is_owed
     from flat_states
 
@@ -342,7 +398,7 @@ by_date as (
         invoice_date,
         cast(sum(quantity) as decimal(38, 6)) as quantity,
         cast(sum(events) as bigint) as events,
-        max(moves) = 1 as is_moved,
+        max(carries) = 1 as is_carrying,
         max(case when is_owed then 1 else 0 end) as is_owed
     from dates
     group by tenant_id, currency, item_key, price_set_id, service_month, invoice_date
@@ -359,8 +415,8 @@ select
     invoice_date,
     quantity,
     events,
-    -- Usage entered or left the set on this date, though it may add up to nothing.
-    is_moved,
+    -- Events entered the set on this date, though with others that left it they may add up to nothing.
+    is_carrying,
     cast(
         sum(quantity) over (
             partition by tenant_id, currency, item_key, price_set_id, service_month order by invoice_date

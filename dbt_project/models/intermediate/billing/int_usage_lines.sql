@@ -81,4 +81,5 @@ inner join {{ ref('int_price_tiers') }} as tiers
 -- A line that carries events is kept at 0.00.
 where
     differences.amount <> 0
-    or differences.is_moved
+    or differences.quantity <> 0
+    or differences.is_carrying

@@ -1,6 +1,6 @@
 -- One row a tenant, used item, service month and run of days, with the price set that rates its usage, in which
--- currency, and the invoice dates that bill it so: from `billed_from` to before `billed_to`. Days that no subscription covers, or
--- that no whole set prices, are not here.
+-- currency, and the invoice dates that bill it so: from `billed_from` to before `billed_to`. Days that no subscription
+-- covers, or that no whole set prices, are not here.
 with
 
 used as (
