@@ -447,6 +447,7 @@ def _derive(progress: Progress) -> Derive:
         from dagster_project.dbt_process import DbtProcess
         from loompin.night import NightError
 
+        progress("derive", "", 0, 0)
         outcome = DbtProcess(scratch, scratch.warehouse).run(
             ["run", "--select", *(f"+{model}" for model in models)],
             lambda what, done, total: progress("derive", what, done, total),

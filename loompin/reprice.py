@@ -218,7 +218,6 @@ def reprice(
     with scratch.opened(settings, "reprice") as made:
         say("landing the proposed prices")
         warnings = _land(made, nights.recorded(Record(settings.raw), night), files)
-        say("rating the whole history")
         derive(made, _MODELS)
         _refuse(_broken_sets(made))
         proposed = scratch.rows(made, BILLED, since, until)

@@ -79,7 +79,6 @@ def reproduce(
     with scratch.opened(settings, "reproduce") as made:
         say(f"landing what was known on {head['date']}")
         scratch.land(made, nights.recorded(record, head["date"]))
-        say("deriving")
         derive(made, _MODELS)
         same_place = scratch.rows(
             made,

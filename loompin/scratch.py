@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ def opened(settings: Settings, purpose: str) -> Iterator[Scratch]:
 
 
 def land(scratch: Scratch, state: State, parts: Mapping[str, Path] | None = None) -> list[TableLanding]:
-    """Build the schemas `source` and `landing` of a scratch warehouse from landed files.
+    """Build the schemas `source` and `landing` of a scratch warehouse from landed files of what billing reads.
+
+    All other tables are there and empty.
 
     Args:
         scratch: the warehouse.
@@ -74,10 +77,30 @@ def land(scratch: Scratch, state: State, parts: Mapping[str, Path] | None = None
     def part(version: FileVersion) -> Path:
         return elsewhere.get(version.id) or record.part(version)
 
+    declared = contracts.load()
+    needed = _read_by_billing(declared)
+    state = replace(state, versions=[version for version in state.versions if version.table in needed])
     with contextlib.closing(landing.connect(temp=scratch.scratch, database=scratch.warehouse)) as connection:
-        landed = validation.validate(connection, record, contracts.load(), read_expectations(), state, part)
+        landed = validation.validate(connection, record, declared, read_expectations(), state, part)
         finals.tell(connection, record, [])
     return landed
+
+
+def _read_by_billing(declared: contracts.Contracts) -> set[str]:
+    """The inputs that no night does without, all that they refer to, and the platform's rules about them."""
+    needed = {"validation_rules"}
+    following = [table for table in declared.tables.values() if table.night_ends_without]
+    while following:
+        table = following.pop()
+        if table.name not in needed:
+            needed.add(table.name)
+            following += [
+                declared.tables[target]
+                for column in table.columns
+                if column.references
+                for target, _ in column.references.targets
+            ]
+    return needed
 
 
 def rows(scratch: Scratch, sql: str, *values: Any) -> list[dict[str, Any]]:

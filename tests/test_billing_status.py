@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
@@ -13,8 +14,9 @@ import priced_book
 import pytest
 from billing_models import Book, Models, compiled
 from rich.console import Console
+from typer.testing import CliRunner
 
-from loompin import billing_status
+from loompin import billing_status, cli
 from loompin.settings import Settings
 
 
@@ -106,3 +108,26 @@ def test_a_file_without_billing_tells_nothing(tmp_path: Path) -> None:
         connection.execute("create table invoices (id varchar)")
     assert billing_status.read(settings) is None
     assert text(billing_status.status(settings)) == text(billing_status.night(settings, None)) == ""
+
+
+def test_a_night_ends_with_what_became_final_and_what_to_do_next(night_home: Path) -> None:
+    """As the command prints it after a night on the seeds."""
+    told = (night_home.parent / "output.txt").read_text()
+    assert "Invoices that became final" in told
+    assert "INV-24-002 │ INV-24-005" in told
+    assert "loompin reproduce INV-24-005" in told
+
+
+def test_the_commands_print_billing_and_json(night_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOMPIN_HOME", str(night_home))
+    ended = CliRunner().invoke(cli.app, ["status"], env={"COLUMNS": "200"})
+    assert ended.exit_code == 0, ended.stdout + ended.stderr
+    assert "Drafts of 2026-03-01, as known on 2026-02-10" in ended.stdout
+    assert "Certificate: what became of the usage of each month" in ended.stdout
+    ended = CliRunner().invoke(cli.app, ["explain", "invoice", "INV-24-002", "--json", "--events"])
+    assert ended.exit_code == 0, ended.stdout + ended.stderr
+    plain = json.loads(ended.stdout, parse_float=Decimal)
+    assert plain["lines_amount"] == Decimal("545.20")
+    assert plain["lines"][0]["arithmetic"] == "54,500 x 0.0006 = 32.7 -> 32.70"
+    assert len(plain["lines"][0]["events"]["all"]) == plain["lines"][0]["events"]["count"] == 124
+    assert plain["changes"]["effects"]["quantity"] == plain["changes"]["difference"] == Decimal("46.20")

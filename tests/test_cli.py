@@ -105,7 +105,7 @@ def published(home: Path) -> Path:
 # -- help ------------------------------------------------------------------------------------------------------------
 
 COMMANDS = (
-    ["nightly"], ["check"], ["status"], ["sql"], ["version"], ["explain"],
+    ["nightly"], ["check"], ["status"], ["sql"], ["version"], ["explain"], ["reproduce"], ["reprice"],
     ["explain", "invoice"], ["explain", "driver"],
 )  # fmt: skip
 
