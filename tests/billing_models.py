@@ -24,6 +24,7 @@ import duckdb
 from conftest import REPO
 
 from loompin import night, publish
+from loompin.night import NightPlan
 from loompin.rules import Expectations
 from loompin.settings import Settings
 
@@ -121,7 +122,7 @@ class Book:
             night.publish(self.settings, plan, f"run of {day}", expected=self.marts)
         return broken
 
-    def derive(self, plan: night.NightPlan) -> None:
+    def derive(self, plan: NightPlan) -> None:
         """Land a night and build the models of its warehouse."""
         night.land(self.settings, plan)
         with contextlib.closing(duckdb.connect(str(plan.warehouse))) as connection:
