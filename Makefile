@@ -64,7 +64,10 @@ lock: $(STAMP) ## resolve the newest versions that pyproject.toml allows into th
 	  --python-version 3.11 --custom-compile-command 'make lock' --group dev pyproject.toml -o requirements.lock
 	echo uv | .bootstrap/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --python-version 3.11 --custom-compile-command 'make lock' - -o bootstrap.lock
-	@! grep -nE '://|--(extra-)?index|--find-links' requirements.lock bootstrap.lock
+	printf 'pyspark>=4,<4.1\nsetuptools\nwheel\n' | .bootstrap/bin/uv pip compile --quiet --upgrade --universal \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --python-version 3.11 \
+	  --custom-compile-command 'make lock' - -o bench.lock
+	@! grep -nE '://|--(extra-)?index|--find-links' requirements.lock bootstrap.lock bench.lock
 
 .PHONY: clean
 clean: ## remove the environment and caches; data/ (the record of every night) stays

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loompin import telemetry
 
-BENCHMARKS = ("night", "landing", "rules", "pdf")
+BENCHMARKS = ("night", "landing", "rules", "pdf", "billing")
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 
