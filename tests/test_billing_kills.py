@@ -85,6 +85,21 @@ def test_a_night_killed_at_random_again_and_again_is_made_again_the_same(
     assert kill_home.differences(homes[night].after, home) == []
 
 
+@pytest.mark.parametrize("left", ["with its log", "without"])
+def test_a_warehouse_that_a_kill_left_broken_is_made_again(
+    left: str, models: Models, homes: Homes, tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(homes[CLOSE].before, tmp_path / "home"))
+    kill_home.prepare(home, models, CLOSE)
+    warehouse = home / "home" / "warehouse.duckdb"
+    content = warehouse.read_bytes()
+    warehouse.write_bytes(content[:12288] + b"half a block" * ((len(content) - 12288) // 12))
+    if left == "with its log":
+        (home / "home" / "warehouse.duckdb.wal").write_bytes(b"what was not in the file yet")
+    kill_home.run(home, models, CLOSE)
+    assert kill_home.differences(homes[CLOSE].after, home) == []
+
+
 def test_a_difference_would_be_seen(models: Models, homes: Homes, tmp_path: Path) -> None:
     """Each thing that is compared, changed once."""
     after = homes[CLOSE].after
