@@ -122,7 +122,7 @@ def found(book: Book, count: int) -> list[Facts]:
         put("lines", row["tenant_slug"], (
             row["tenant_slug"], row["currency"], row["invoice_date"], row["line_type"], row["item_key"],
             row["service_from"], row["service_to"], _exact(row["quantity"]), _exact(row["unit_price"]),
-            _near(row["amount_exact"]) if row["line_type"] != "minimum" else None, _exact(row["amount"]),
+            _near(row["amount_exact"]), _exact(row["amount"]),
             row["price_book"], row["price_entry_id"],
             (first["invoice_date"], first["line_type"]) if first else row["corrects_line_id"],
         ))  # fmt: skip
@@ -194,7 +194,7 @@ def _line(line: Line, bills: Bills) -> tuple[Any, ...]:
     return (
         bills.slugs[line.tenant], line.currency, line.invoice.date if line.invoice else None, line.line_type,
         line.item_key, line.service_from, line.service_to, line.quantity, line.unit_price,
-        _near(line.amount_exact) if line.line_type != "minimum" else None, line.amount, line.price_book,
+        _near(line.amount_exact), line.amount, line.price_book,
         line.price_entry_id, (first.invoice.date if first.invoice else None, first.line_type) if first else None,
     )  # fmt: skip
 

@@ -161,7 +161,8 @@ class _Reader:
 
     def _known(self, row: Arrived, event_time: str = "", *, after: date = BEGINNING, refused: bool = False) -> Known:
         told = row.values.get("received_at") or row.values.get(event_time, "")
-        received = moment(told) if told else datetime.combine(BEGINNING, datetime.min.time())
+        # A row without a time was received when its file came; what came first was always there.
+        received = moment(told) if told else datetime.combine(self._since(row), datetime.min.time())
         return Known(row.values, max(self._since(row, event_time), after), received, refused)
 
     def _versions(self, table: str, key: str) -> dict[str, list[Known]]:
