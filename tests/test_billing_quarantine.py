@@ -25,6 +25,8 @@ RULES = {
     "usage_events": {"cancels_nothing", "cancels_itself", "already_cancelled", "no_subscription", "unpriced"},
     "subscriptions": {"subscription_overlap", "unpriced"},
     "payments": {"excess_refund", "unknown_invoice", "wrong_currency"},
+    "price_entries": {"tier_gap", "tier_overlap", "no_last_tier"},
+    "price_books": {"equal_priority"},
 }
 
 
@@ -197,6 +199,7 @@ def test_every_rule_is_in_data_quality(book: Book) -> None:
         "usage_events.cancels_nothing": 1, "usage_events.cancels_itself": 1, "usage_events.already_cancelled": 1,
         "usage_events.no_subscription": 1, "usage_events.unpriced": 2, "subscriptions.subscription_overlap": 1,
         "subscriptions.unpriced": 1, "payments.unknown_invoice": 2, "payments.wrong_currency": 1,
+        "price_entries.tier_overlap": 2,
     }  # fmt: skip
     assert book.ask("select count(*) - count(distinct rule_id) as twice from data_quality") == [{"twice": 0}]
 
@@ -233,3 +236,29 @@ def test_rows_come_back_when_what_they_lack_is_known(book: Book, models: Models,
         " where rule_id in ('usage_events.unpriced', 'subscriptions.unpriced', 'subscriptions.subscription_overlap')"
     )
     assert passed == [{"status": "pass", "rows_failed": 0}] * 3
+
+
+def test_a_set_that_does_not_fit_is_told_row_by_row_and_books_with_one_claim_are_counted(
+    models: Models, tmp_path: Path
+) -> None:
+    book = Book(tmp_path, models)
+    fill(book)
+    book.write("price_books.csv", [
+        {"name": name, "currency": "USD", "is_active": "true", "priority": "0"} for name in ("Standard", "Other")
+    ])  # fmt: skip
+    book.write("price_entries.csv", [
+        entry("e1", "tokens"), entry("e2", "tokens", price_book="Other"),
+        entry("open", "calls", pricing_model="graduated", tier_up_to="10"),
+        entry("bad", "disk", pricing_model="graduated", tier_up_to="10", unit_price="-1"),
+        entry("rest", "disk", pricing_model="graduated"),
+    ])  # fmt: skip
+    book.run(NIGHT)
+    assert [tuple(row.values()) for row in book.ask(
+        "select source_line, rule, value from quarantine where table_name = 'price_entries' order by all"
+    )] == [(4, "no_last_tier", "10"), (5, "bad_price_entry", "10.000000"), (6, "tier_gap", "2025-01-01")]  # fmt: skip
+    assert book.ask("select rows_failed, severity from data_quality where rule_id = 'price_books.equal_priority'") == [
+        {"rows_failed": 1, "severity": "warn"}
+    ]
+    unpriced = book.ask("select value, reason from quarantine where rule = 'unpriced' order by all")
+    assert [row["value"] for row in unpriced] == ["calls", "disk"]
+    assert "another tier of the set is held back" in unpriced[1]["reason"]
