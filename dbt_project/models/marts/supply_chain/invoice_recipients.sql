@@ -6,11 +6,11 @@ select
     invoices.tenant_slug,
     coalesce(tenants.name, invoices.tenant_slug) as name
 from {{ ref('int_invoices') }} as invoices
-left join {{ source('landing', 'history_tenants') }} as tenants
+left join {{ ref('stg_tenant_names') }} as tenants
     on
-        invoices.tenant_id = tenants.id
-        and invoices.invoice_date >= tenants._known_night
+        invoices.tenant_id = tenants.tenant_id
+        and invoices.invoice_date >= tenants.known_night
         and (
-            invoices.invoice_date < tenants._ended_night
-            or tenants._ended_night is null
+            invoices.invoice_date < tenants.ended_night
+            or tenants.ended_night is null
         )
