@@ -17,6 +17,7 @@ from rater.record import Arrived, Record, Refused, latest, read
 from rater.state import DAY, Coverage, next_month, subscriptions, usage
 
 ZERO = Fraction(0)
+Day = date
 Tiers = dict[int, tuple[Fraction, Fraction]]
 Price = tuple[Fraction, str | None, str | None]
 
@@ -27,11 +28,11 @@ class Line:
 
     tenant: str
     currency: str
-    date: date
+    date: Day
     line_type: str
     item_key: str
-    service_from: date
-    service_to: date
+    service_from: Day
+    service_to: Day
     quantity: Fraction
     unit_price: Fraction | None
     amount_exact: Fraction
@@ -51,8 +52,8 @@ class Invoice:
     tenant: str
     slug: str
     currency: str
-    date: date
-    due: date
+    date: Day
+    due: Day
     lines: list[Line]
     amount: Fraction
     credited: Fraction = ZERO
