@@ -283,7 +283,7 @@ class Clerk:
         quantity = (use.quantity if use else ZERO) - billed.quantity
         amount = rounded(exact, currency) - billed.amount
         events = frozenset(use.events if use else ())
-        if not (quantity or amount or len(events) - len(billed.events)):
+        if not (quantity or amount or len(events) - len(billed.events) or events - billed.events):
             return None
         line = Line(
             tenant, currency, close, "usage" if close == next_month(month) else "adjustment", price.item, month,

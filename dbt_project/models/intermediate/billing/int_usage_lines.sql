@@ -78,8 +78,9 @@ inner join {{ ref('int_price_tiers') }} as tiers
     on
         differences.price_set_id = tiers.price_set_id
         and tiers.tier = 1
--- A line that carries events is kept at 0.00.
+-- A line that carries events is kept at 0.00, and so is one that takes back a use of no units.
 where
     differences.amount <> 0
     or differences.quantity <> 0
+    or differences.events <> 0
     or differences.is_carrying
