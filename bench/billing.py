@@ -114,8 +114,8 @@ def _against_scripts(
     by_hash, _ = _script(folder, _BY_HASH, paths)
     _tell("landed Parquet to final invoices")
     found = _closing(settings)
-    # What was delivered twice is gone on both sides; the script knows nothing of cancellations. January has two invoices a
-    # tenant: its fee, and its usage with the fee of February.
+    # What was delivered twice is gone on both sides; the script knows nothing of cancellations. January makes two
+    # invoices a tenant: one of its fee, one of its usage with the fee of February.
     if (found["events"] + found["cancelled"], found["invoices"]) != (daily[1], 2 * tenants):
         raise SystemExit(f"the month and the script do not agree: {found}, {daily}")
     peak = found["peak_bytes"] / 2**30
