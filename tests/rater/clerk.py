@@ -255,7 +255,7 @@ class Clerk:
         found = set()
         for item in self.prices.items - used:
             key = (tenant, sub.currency, item, day)
-            in_time = self.set_close.get(key) == self.usage_close[tenant, sub.number, month]
+            in_time = self.set_close.get(key, date.max) <= self.usage_close[tenant, sub.number, month]
             if in_time and self.sets[key].cost(ZERO):
                 found.add((sub.currency, self.sets[key]))
         return found
