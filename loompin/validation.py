@@ -423,7 +423,11 @@ class _TableValidation:
         """SQL of the rows that count as far as is known by now, in parentheses."""
         if not self.has_excluded:
             return self.rows
-        return f"(select * from {self.rows} as r where {self._not_excluded('r')})"
+        # A plain join: `not exists` of two columns would first gather all of the rows, in each query that reads them.
+        return (
+            f"(select r.* from {self.rows} as r anti join (select file_id, _row from landing.excluded"
+            f" where table_name = {literal(self.table.name)}) as e on e.file_id = r.file_id and e._row = r._row)"
+        )
 
     def _not_excluded(self, alias: str, status: str | None = None) -> str:
         which = f" and e.status = {literal(status)}" if status else ""

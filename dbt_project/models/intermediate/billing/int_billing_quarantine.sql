@@ -2,126 +2,62 @@
 -- and still cannot be billed. Nothing here is final: a row leaves as soon as what it lacks becomes known.
 with
 
-events as (
-
-    select * from {{ ref('int_usage_events_classified') }}
-
-),
-
--- Whether usage can be billed depends on its day and item alone: it needs a subscription, and a set that rates it.
-unbilled_days as (
-
-    select
-        days.tenant_id,
-        days.driver_key,
-        days.usage_date,
-        days.service_month
-    from {{ ref('int_usage_days') }} as days
-    left join {{ ref('int_usage_prices') }} as prices
-        on
-            days.tenant_id = prices.tenant_id
-            and days.driver_key = prices.item_key
-            and days.service_month = prices.service_month
-            and days.usage_date >= prices.day_from
-            and days.usage_date < prices.day_to
-            and prices.billed_to = date '9999-12-31'
-    where prices.tenant_id is null
-    group by days.tenant_id, days.driver_key, days.usage_date, days.service_month
-    having sum(days.events) > 0
-
-),
-
-unbilled_reasons as (
-
-    select
-        unbilled_days.tenant_id,
-        unbilled_days.driver_key,
-        unbilled_days.usage_date,
-        subscribed.currency,
-        choices.broken_reason,
-        case when subscribed.tenant_id is null then 'no_subscription' else 'unpriced' end as rule
-    from unbilled_days
-    left join {{ ref('int_subscribed_days') }} as subscribed
-        on
-            unbilled_days.tenant_id = subscribed.tenant_id
-            and unbilled_days.service_month = subscribed.service_month
-            and unbilled_days.usage_date >= subscribed.day_from
-            and unbilled_days.usage_date < subscribed.day_to
-            and subscribed.billed_to = date '9999-12-31'
-    left join {{ ref('int_price_profiles') }} as profiles
-        on
-            subscribed.tenant_id = profiles.tenant_id
-            and subscribed.currency = profiles.currency
-            and subscribed.service_month = profiles.service_month
-            and subscribed.first_close = profiles.first_close
-            and not profiles.is_plan
-    left join {{ ref('int_price_choices') }} as choices
-        on
-            profiles.profile_id = choices.profile_id
-            and profiles.currency = choices.currency
-            and profiles.service_month = choices.service_month
-            and profiles.first_close = choices.first_close
-            and not choices.is_plan
-            and unbilled_days.driver_key = choices.item_key
-            and unbilled_days.usage_date >= choices.day_from
-            and unbilled_days.usage_date < choices.day_to
-
-),
-
+-- Of the few days that have any, the events that are refused: a cancellation that takes back nothing, or a use that
+-- counts and cannot be billed. The one join to all events: what they say as JSON is made of these alone.
 refused_events as (
 
     select
-        events.tenant_id,
-        events.event_id,
-        events.service_month,
-        events.received_at,
-        events.status as rule,
-        events.cancels_event_id as value,
-        case events.status
-            when 'cancels_itself' then 'the event cancels itself; name the event to cancel'
-            when 'already_cancelled' then 'its event is cancelled already; the first cancellation counts'
-            else
-                'no use of this tenant, driver and month has this id yet; it counts as soon as one is known'
-        end as reason
-    from events
-    where events.status in ('cancels_nothing', 'cancels_itself', 'already_cancelled')
-
-    union all
-
-    select
-        events.tenant_id,
-        events.event_id,
-        events.service_month,
-        events.received_at,
-        unbilled_reasons.rule,
+        events.source_file,
+        events.source_line,
+        coalesce(own.status, days.rule) as rule,
         case
-            when unbilled_reasons.rule = 'unpriced' then events.driver_key
+            when own.status is not null then events.cancels_event_id
+            when days.rule = 'unpriced' then events.driver_key
             else cast(events.occurred_at as {{ dbt.type_string() }})
         end as value,
-        case
-            when unbilled_reasons.rule = 'no_subscription'
-                then 'the tenant has no subscription on this day; add one that covers it'
-            when unbilled_reasons.broken_reason is not null
-                then 'the price set that wins on this day is broken: ' || unbilled_reasons.broken_reason
+        case own.status
+            when 'cancels_itself' then 'the event cancels itself; name the event to cancel'
+            when 'already_cancelled' then 'its event is cancelled already; the first cancellation counts'
+            when 'cancels_nothing'
+                then 'no use of this tenant, driver and month has this id yet; it counts as soon as one is known'
             else
-                'no price book of the tenant has a price in ' || coalesce(unbilled_reasons.currency, 'its currency')
-                || ' on this day; add one'
-        end
-        || coalesce(
-            '; not billed, cost ' || {{ amount_text('events.quantity * drivers.unit_cost') }} || ' USD', '; not billed'
-        ) as reason
-    from events
-    inner join unbilled_reasons
+                days.reason || coalesce(
+                    '; not billed, cost ' || {{ amount_text('events.quantity * drivers.unit_cost') }} || ' USD',
+                    '; not billed'
+                )
+        end as reason,
+        {{ row_json('supply_chain', 'usage_events', 'events', {'quantity': 'received_quantity'}) }} as row_json,
+        events.received_at
+    from {{ ref('stg_usage_events') }} as events
+    inner join {{ ref('int_unbilled_days') }} as days
         on
-            events.tenant_id = unbilled_reasons.tenant_id
-            and events.driver_key = unbilled_reasons.driver_key
-            and events.usage_date = unbilled_reasons.usage_date
+            events.tenant_id = days.tenant_id
+            and events.driver_key = days.driver_key
+            and events.usage_date = days.usage_date
+    left join {{ ref('int_usage_cancellations') }} as own
+        on
+            events.tenant_id = own.tenant_id
+            and events.event_id = own.event_id
+            and events.service_month = own.service_month
+    left join {{ ref('int_usage_cancellations') }} as cancelled_by
+        on
+            events.tenant_id = cancelled_by.tenant_id
+            and events.event_id = cancelled_by.cancels_event_id
+            and events.service_month = cancelled_by.service_month
+            and events.driver_key = cancelled_by.driver_key
+            and cancelled_by.status = 'cancellation'
     left join {{ ref('stg_cost_drivers') }} as drivers
         on
             events.driver_key = drivers.driver_key
             and events.usage_date >= drivers.used_from
             and events.usage_date < drivers.used_to
-    where events.status = 'counted'
+    where
+        own.status <> 'cancellation'
+        or (
+            own.status is null
+            and cancelled_by.event_id is null
+            and days.rule is not null
+        )
 
 ),
 
@@ -301,20 +237,14 @@ refused as (
 
     select
         'usage_events' as table_name,
-        events.source_file,
-        events.source_line,
-        refused_events.rule,
-        refused_events.value,
-        refused_events.reason,
-        {{ row_json('supply_chain', 'usage_events', 'events', {'quantity': 'received_quantity'}) }} as row_json,
-        events.received_at
+        source_file,
+        source_line,
+        rule,
+        value,
+        reason,
+        row_json,
+        received_at
     from refused_events
-    inner join {{ ref('stg_usage_events') }} as events
-        on
-            refused_events.tenant_id = events.tenant_id
-            and refused_events.event_id = events.event_id
-            and refused_events.service_month = events.service_month
-            and refused_events.received_at = events.received_at
 
     union all
 

@@ -2,46 +2,32 @@
 -- event of its own, but a sender that counts anew each month, or sends twice, should be asked.
 with
 
-months as (
-
-    select distinct service_month
-    from {{ ref('int_usage_days') }}
-
-),
-
--- A book of one month has none: then no event is looked at.
-several as (
+events as (
 
     select
+        tenant_id,
+        event_id,
         service_month,
-        count(*) over () as n_months
-    from months
+        {{ hash_64('tenant_id', 'event_id') }} as id_hash
+    from {{ ref('stg_usage_events') }}
 
 ),
 
-ids as (
+-- Ids that differ may have the same hash.
+candidates as (
 
     select
-        events.tenant_id,
-        events.event_id,
-        min(events.service_month) as first_month,
-        max(events.service_month) as last_month
-    from {{ ref('stg_usage_events') }} as events
-    inner join several
-        on
-            events.service_month = several.service_month
-            and several.n_months > 1
-    group by events.tenant_id, events.event_id
-    having min(events.service_month) <> max(events.service_month)
+        events.service_month,
+        min(events.service_month) over (partition by events.tenant_id, events.event_id) as first_month,
+        max(events.service_month) over (partition by events.tenant_id, events.event_id) as last_month
+    from events
+    inner join {{ ref('int_repeated_hashes') }} as repeated on events.id_hash = repeated.id_hash
 
 )
 
 select
-    events.service_month,
+    service_month,
     count(*) as ids
-from {{ ref('stg_usage_events') }} as events
-inner join ids
-    on
-        events.tenant_id = ids.tenant_id
-        and events.event_id = ids.event_id
-group by events.service_month
+from candidates
+where first_month <> last_month
+group by service_month

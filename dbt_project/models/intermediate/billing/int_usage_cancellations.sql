@@ -8,6 +8,17 @@ cancelling as (
 
 ),
 
+named as (
+
+    select distinct
+        tenant_id,
+        service_month,
+        driver_key,
+        cancels_event_id
+    from cancelling
+
+),
+
 -- One event of the same tenant, driver and month, which is no cancellation itself.
 cancelled as (
 
@@ -20,14 +31,7 @@ cancelled as (
         events.quantity,
         events.known_night
     from {{ ref('stg_usage_events') }} as events
-    inner join (
-        select distinct
-            tenant_id,
-            service_month,
-            driver_key,
-            cancels_event_id
-        from cancelling
-    ) as named
+    inner join named
         on
             events.tenant_id = named.tenant_id
             and events.service_month = named.service_month
@@ -45,6 +49,7 @@ placed as (
         cancelling.event_id,
         cancelling.service_month,
         cancelling.driver_key,
+        cancelling.usage_date,
         cancelling.cancels_event_id,
         cancelling.known_night,
         cancelled.event_id as cancelled_event_id,
@@ -74,6 +79,7 @@ select
     event_id,
     service_month,
     driver_key,
+    usage_date,
     cancels_event_id,
     known_night,
     case
