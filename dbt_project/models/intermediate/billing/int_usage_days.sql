@@ -1,5 +1,6 @@
 -- One row a tenant, driver, usage day and invoice date that first knows it: the usage that became known for that date.
--- A use counts when it is known; a cancelled one is taken back when its cancellation is. Nothing downstream reads events.
+-- A use counts when it is known; a cancelled one is taken back when its cancellation is. Nothing downstream reads
+-- events.
 with
 
 uses as (

@@ -1,6 +1,6 @@
--- One row per tenant, survey and topic: the shares that Johnson's relative weights and LMG give the topic of what topics
--- explain of the sentiment of responses. Only sums of products reach the arithmetic, by sixteenths of the responses, so
--- that its cost depends on the number of topics that go together, not on that of responses.
+-- One row per tenant, survey and topic: the shares that Johnson's relative weights and LMG give the topic of what
+-- topics explain of the sentiment of responses. Only sums of products reach the arithmetic, by sixteenths of the
+-- responses, so that its cost depends on the number of topics that go together, not on that of responses.
 with responses as (
 
     select

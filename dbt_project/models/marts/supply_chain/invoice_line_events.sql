@@ -23,8 +23,8 @@ uses as (
 
 ),
 
--- An event is in its line from the first date that knows it and bills its day, until its cancellation is known or its day
--- is billed otherwise.
+-- An event is in its line from the first date that knows it and bills its day, until its cancellation is known or its
+-- day is billed otherwise.
 moves as (
 
     select
