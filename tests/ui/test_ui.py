@@ -130,7 +130,13 @@ def test_all_that_is_defined_is_there_and_on(ui: Server, page: Page) -> None:
 def test_lineage_leads_from_a_source_to_the_published_file(ui: Server, page: Page) -> None:
     page.goto(f"{ui.url}/assets/source/payments")
     shot(page, "source")
-    for step in ("staging / stg_payments", "marts / invoices", "published / analytics"):
+    steps = (
+        "staging / stg_payments",
+        "intermediate / int_payments_applied",
+        "marts / invoices",
+        "published / analytics",
+    )
+    for step in steps:
         page.get_by_role("link", name=step).last.click()
         expect(page).to_have_title(re.compile(re.escape(step.split(" / ")[1])))
     expect(page.get_by_text("The DuckDB file that analysts open")).to_be_visible()
