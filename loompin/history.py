@@ -18,7 +18,7 @@ import duckdb
 from loompin.contracts import Table
 from loompin.known import Files, Resolved
 from loompin.sqltext import literal, name
-from loompin.versions import key_columns
+from loompin.versions import BY_MOMENT, content_sql, key_columns, moment_sql, received_sql
 
 _FIELDS = ("_known_night", "_ended_night", "_source_file", "_source_line", "_refused")
 
@@ -45,23 +45,19 @@ def make(
         connection.execute(f"create table {target} as select {columns}, {fields} from ({rows})")
         return
     key = ", ".join(f"k{index} := {column}" for index, column in enumerate(key_columns(table)))
-    content = [column.name for column in table.columns if column.in_files and column.name != "received_at"]
-    told = ", chr(31), ".join(f"coalesce(cast({name(column)} as varchar), chr(30))" for column in content)
-    received = "received_at" if "received_at" in table.by_name else "cast(null as timestamp)"
     of_row = ", ".join(f"r.{name(column.name)}" for column in table.columns)
     connection.execute(
         f"""
         create table {target} as
         with rows as (
-            -- A row without `received_at` was received, at the latest, when the night that brought it ended.
-            select *, struct_pack({key}) as key, md5(concat({told})) as content,
-                coalesce({received}, _brought + interval 1 day) as moment
+            select *, struct_pack({key}) as key, {content_sql(table)} as content,
+                {moment_sql(received_sql(table))} as moment
             from ({rows})
         ), placed as (
             select *, row_number() over w as place, count(*) over (partition by key) as rows_of_key,
                 min(case when not _refused then _known_night end) over (
                     w rows between 1 following and unbounded following) as replaced
-            from rows window w as (partition by key order by moment, _brought, _source_file, _row, _known_night)
+            from rows window w as (partition by key order by {BY_MOMENT}, _known_night)
         ), several as (
             select * from placed where rows_of_key > 1 and not _refused
         ), points as (

@@ -36,6 +36,27 @@ def unique_columns(table: Table, columns: Sequence[str]) -> list[str]:
     return [_tenant(table, column) for column in columns]
 
 
+BY_MOMENT = "moment, _brought, _source_file, _row"
+"""SQL of the order of versions of one row, the latest last; `moment` is as of `moment_sql`."""
+
+
+def content_sql(table: Table, prefix: str = "") -> str:
+    """SQL of a digest of what a row says, whenever it was received: equal digests are equal rows."""
+    columns = [column.name for column in table.columns if column.in_files and column.name != "received_at"]
+    told = ", chr(31), ".join(f"coalesce(cast({prefix}{name(column)} as varchar), chr(30))" for column in columns)
+    return f"md5(concat({told}))"
+
+
+def received_sql(table: Table, prefix: str = "") -> str:
+    """SQL of the time at which a row was received, NULL where its table does not tell."""
+    return f"{prefix}received_at" if "received_at" in table.by_name else "cast(null as timestamp)"
+
+
+def moment_sql(received: str) -> str:
+    """SQL of when a row was received: at the latest, when the night that brought it ended."""
+    return f"coalesce({received}, _brought + interval 1 day)"
+
+
 def _tenant(table: Table, column: str) -> str:
     # An unknown tenant is NULL; two of them are told apart as they were received.
     return f"coalesce({name(column)}, tenant_ref)" if column == table.tenant else name(column)
@@ -88,13 +109,11 @@ def find_same_key(
     """
     keys = key_columns(table)
     listed = ", ".join(f"k{index}" for index in range(len(keys)))
-    content = [column.name for column in table.columns if column.in_files and column.name != "received_at"]
-    told = ", chr(31), ".join(f"coalesce(cast(r.{name(column)} as varchar), chr(30))" for column in content)
-    received = "r.received_at" if "received_at" in table.by_name else "cast(null as timestamp)"
     same_key = f"""
         with candidates as materialized (
-            select r.file_id, r._row, r._known_night, r._brought, r._source_file, {received} as received,
-                {", ".join(f"{key} as k{index}" for index, key in enumerate(keys))}, md5(concat({told})) as content
+            select r.file_id, r._row, r._known_night, r._brought, r._source_file,
+                {received_sql(table, "r.")} as received, {content_sql(table, "r.")} as content,
+                {", ".join(f"{key} as k{index}" for index, key in enumerate(keys))}
             from {passing} as r where {_hash(keys)} in (select h from {repeated})
         ), several as (
             select {listed} from candidates group by {listed} having count(*) > 1
@@ -124,16 +143,15 @@ def _first_known(key: str, month: str) -> str:
 
 
 def _latest_known(key: str) -> str:
-    # A row without `received_at` was received, at the latest, when the night that brought it ended.
     return f"""
         , told_in_file as (
             select *, row_number() over w as place, first_value(content) over w as first_content,
-                coalesce(received, _brought + interval 1 day) as moment
+                {moment_sql("received")} as moment
             from same_key window w as (partition by {key}, file_id, received order by _row)
         ), versions as (
             select *, content = lag(content) over v as unchanged
             from told_in_file where place = 1
-            window v as (partition by {key} order by moment, _brought, _source_file, _row)
+            window v as (partition by {key} order by {BY_MOMENT})
         ), changes as (
             select *, row_number() over w as newest from versions where unchanged is not true
             window w as (partition by {key} order by moment desc, _brought desc, _source_file desc, _row desc)
@@ -162,12 +180,11 @@ def find_copies(
     """
     values = unique_columns(table, columns)
     listed = ", ".join(f"k{index}" for index in range(len(values)))
-    received = "received_at" if "received_at" in table.by_name else "cast(null as timestamp)"
     connection.execute(
         f"""
         create or replace temp table {target} as
         with keyed as (
-            select file_id, _row, _known_night, {received} as received, _source_file,
+            select file_id, _row, _known_night, {received_sql(table)} as received, _source_file,
                 {", ".join(f"{value} as k{index}" for index, value in enumerate(values))}
             from {passing}
             where {values[-1]} is not null and {_hash(values)} in (select h from {repeated})
