@@ -194,8 +194,11 @@ def _alone(folder: Path, paths: list[Path]) -> tuple[float, tuple[Any, ...]]:
             f" from read_parquet({_list(paths)}, file_row_number = true)"
         )
         started = time.perf_counter()
-        versions.find_repeated(connection, "events", rows, versions.key_columns(table), "repeated")
-        versions.find_same_key(connection, table, "events", "repeated", "told")
+        keys = versions.hashed_columns(table)
+        versions.find_repeated(connection, "events", rows, keys, "repeated")
+        versions.find_candidates(connection, "events", keys, "repeated", "few")
+        few = "(select r.* from events as r semi join few as a on a.file_id = r.file_id and a._row = r._row)"
+        versions.find_same_key(connection, table, few, "told")
         connection.execute(
             "create table daily as select tenant_id, cast(occurred_at as date) as usage_date, driver_key,"
             " sum(quantity) as quantity, count(*) as events from events as r where cancels_event_id is null and not"

@@ -169,7 +169,10 @@ class Files:
 
     # -- SQL --------------------------------------------------------------------------------------------------------
 
-    def rows(self, table: Table, resolved: Resolved, bad_that_stay: Iterable[str] = (), with_gone: bool = False) -> str:
+    def rows(
+        self, table: Table, resolved: Resolved, bad_that_stay: Iterable[str] = (), with_gone: bool = False,
+        among: str | None = None,
+    ) -> str:  # fmt: skip
         """SQL of the rows of a table known at the night: typed, resolved, with where they come from.
 
         Columns: `file_id`, `_row`, the contract's, `_bad` (columns of the wrong type), `_brought` (the night that
@@ -181,12 +184,19 @@ class Files:
             resolved: what its references mean.
             bad_that_stay: columns whose wrong values do not make a row leave.
             with_gone: also rows that a later version of their file lacks, whether or not the table keeps them.
+            among: only the landed rows of this relation (`file_id`, `_row`), which are few.
         """
         numbers, lineage = self._read_from(table, keep_gone=table.rows_stay or with_gone)
         kept = [] if table.rows_stay or with_gone or not lineage else ["not coalesce(l.gone, false)"]
         kept.append(f"not {_leaves(bad_that_stay)}")
         told = f"{'coalesce(l.gone, false)' if lineage else 'false'} as _stays"
-        return self._rows(table, resolved, numbers, lineage, told, kept)
+        return self._rows(table, resolved, numbers, lineage, told, kept, among=among)
+
+    def with_columns(self, table: Table, resolved: Resolved) -> str:
+        """SQL of some columns of the landed rows of a table, resolved, with `file_id` and `_row`: of all that `rows` may
+        hold, whether or not they are known yet. Much sooner read than `rows`."""
+        numbers, _ = self._read_from(table, keep_gone=table.rows_stay)
+        return f"select p.file_id, p._row, {resolved.columns} from ({self.parts(table, numbers)}) as p{resolved.joins}"
 
     def history(self, table: Table, resolved: Resolved, held_now: str, bad_that_stay: Iterable[str] = ()) -> str:
         """SQL of the rows of a table that any night up to this one knew, with the nights between which they stood.
@@ -213,7 +223,7 @@ class Files:
 
     def _rows(
         self, table: Table, resolved: Resolved, numbers: Sequence[int], lineage: str | None, told: str,
-        kept: Sequence[str], join: str = "",
+        kept: Sequence[str], join: str = "", among: str | None = None,
     ) -> str:  # fmt: skip
         """SQL of landed rows `p`, with since when each is known by its file or by its `lineage` `l`."""
         if not numbers:
@@ -234,13 +244,19 @@ class Files:
         without_time = f"case when {beginning} then {BEGINNING} else {brought} end"
         when = when_sql(table, "p.")
         time = f"coalesce(cast({when} as date), {without_time})" if when else without_time
+        parts = f"({self.parts(table, numbers)}) as p"
+        if among:
+            parts = (
+                f"(select q.* from ({self.parts(table, numbers)}) as q"
+                f" semi join {among} as a on a.file_id = q.file_id and a._row = q._row) as p"
+            )
         if resolved.known:
             time = f"greatest({time}, {', '.join(resolved.known)})"
         return (
             f"select * from (select p.file_id, p._row, {resolved.columns}, p._bad, {without_time} as _brought,"
             f" case when {time} > {before} then {time} else {accepted} end as _known_night,"
             f" p.source_file as _source_file, {self.line(numbers)} as _source_line, {told}"
-            f" from ({self.parts(table, numbers)}) as p{join}{resolved.joins}"
+            f" from {parts}{join}{resolved.joins}"
             f"{' where ' if where else ''}{' and '.join(where)})"
             f" where _known_night <= {day(self.state.night)}"
         )
@@ -267,10 +283,12 @@ class Files:
                 f"select {landed}, {self._constants(number)} from read_parquet({path}, file_row_number = true)"
                 for number, path in zip(numbers, paths, strict=True)
             )
+        # By place in the list: a name would be compared for every row.
+        number = f"list_value({', '.join(map(str, numbers))})[cast(q.file_index as bigint) + 1]"
         return (
             f"select {landed}, {', '.join(f'f.{column}' for column in _OF_ITS_FILE)}"
-            f" from read_parquet([{', '.join(paths)}], filename = true, file_row_number = true) as q"
-            f" join landing.files as f on f.part = q.filename and f.file_id in ({', '.join(map(str, numbers))})"
+            f" from read_parquet([{', '.join(paths)}], file_row_number = true) as q"
+            f" join landing.files as f on f.file_id = {number}"
         )
 
     def _constants(self, number: int) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +37,8 @@ _INTERNAL = ("_known_night", "_source_file", "_source_line")
 _FEW_ROWS = 20_000
 # Up to so many rows, hashes are counted for all rules of a table at once before those that repeat are looked for.
 _FEW_HASHES = 1_000_000
+# References to tenants that could mean several.
+_AMBIGUOUS = "(select ref from landing.tenant_refs where problem = 'ambiguous')"
 # What a predicate can raise that is its own fault, not the machine's.
 _BROKEN = (
     duckdb.BinderException,
@@ -141,6 +143,7 @@ class _Validation:
         self.part = parts
         self._schemas()
         self.files = Files(connection, record, state, parts)
+        self.has_ambiguous = False
         self.platform: dict[str, list[Rule]] = {}
         self.done: set[str] = set()
         self.needed = self._needed()
@@ -231,6 +234,7 @@ class _Validation:
         if target == "tenants":
             columns = {"ref": text, "id": text, "slug": text, "problem": text, "known": pa.date32()}
             insert(self.connection, "landing.tenant_refs", columns, [(*row, None) for row in rows])
+            self.has_ambiguous = any(problem == "ambiguous" for *_, problem in rows)
             if "id" in self.needed.get("tenants", ()):
                 self.connection.execute(
                     "update landing.tenant_refs as t set known = k.known from landing.known_tenants_id as k"
@@ -323,7 +327,7 @@ class _TableValidation:
             *(f"{version.source_file} {warning}" for version in self.current for warning in version.warnings),
             *warnings,
         ]
-        self.found_failing = self.has_excluded = False
+        self.is_copied = self.found_failing = self.has_excluded = False
         self.quarantined_misfits: dict[str, int] = {}
         self.broken: dict[str, str] = {}
 
@@ -344,12 +348,11 @@ class _TableValidation:
         self._make_rows()
         read: dict[int, int] = {}
         if self.current:
-            self._find_failing()
+            read = self._find_failing()
             self._quarantine_misfits()
             self._keep_what_was_accepted()
             self._take_off("quarantined", "landing.failing", self._leaving())
-            read, several = self._count()
-            self._tell_apart(several)
+            self._tell_apart(self._repeated(sum(read.values())))
             self._warn_of_rows_that_stay()
         self._make_source()
         audits = self._audit(read)
@@ -364,8 +367,8 @@ class _TableValidation:
 
     def _make_rows(self) -> None:
         sql = self.files.rows(self.table, self._resolved(), self._bad_that_stay())
-        few = sum(v.rows for v in self.whole.state.versions if v.table == self.table.name) <= _FEW_ROWS
-        self.connection.execute(f"create {'table' if few and self.current else 'view'} {self.rows} as {sql}")
+        self.is_copied = self._landed_rows() <= _FEW_ROWS and bool(self.current)
+        self.connection.execute(f"create {'table' if self.is_copied else 'view'} {self.rows} as {sql}")
 
     def _make_source(self) -> None:
         columns = sqltext.names((*(column.name for column in self.table.columns), *_INTERNAL), "r.")
@@ -385,11 +388,13 @@ class _TableValidation:
                 f" where r.{name(column)} is not null and {self._not_excluded('r', 'quarantined')} group by all"
             )
 
-    def _resolved(self) -> Resolved:
-        """How the references of this table's rows `p` are resolved."""
+    def _resolved(self, only: Collection[str] | None = None) -> Resolved:
+        """How the references of this table's rows `p` are resolved; `only` some columns, if given."""
         items, joins, since = [], [], []
         table = self.table
         for index, column in enumerate(table.columns):
+            if only is not None and column.name not in only:
+                continue
             quoted, alias = name(column.name), f"t{index}"
             needed = self.whole.cannot_do_without(table, column)
             if refers_to(table, column, "tenants"):
@@ -410,7 +415,7 @@ class _TableValidation:
                 items.append(f"coalesce(p.slug, {slug}) as slug")
             else:
                 items.append(f"p.{quoted}")
-                if needed and column.references and column.references.table in self.whole.done:
+                if only is None and needed and column.references and column.references.table in self.whole.done:
                     target = name(f"known_{column.references.table}_{column.references.column}")
                     joins.append(f" left join landing.{target} as {alias} on {alias}.value = p.{quoted}")
                     since.append(f"{alias}.known")
@@ -419,15 +424,24 @@ class _TableValidation:
     def _bad_that_stay(self) -> list[str]:
         return [rule.column for rule in self.rules if rule.kind == "type" and rule.column and rule.severity == "warn"]
 
-    def _passing(self) -> str:
-        """SQL of the rows that count as far as is known by now, in parentheses."""
+    def _passing(self, among: str | None = None) -> str:
+        """SQL of the rows that count as far as is known by now, in parentheses; `among` few rows, if given."""
+        rows = self._among(among) if among else self.rows
         if not self.has_excluded:
-            return self.rows
+            return rows
         # A plain join: `not exists` of two columns would first gather all of the rows, in each query that reads them.
         return (
-            f"(select r.* from {self.rows} as r anti join (select file_id, _row from landing.excluded"
+            f"(select r.* from {rows} as r anti join (select file_id, _row from landing.excluded"
             f" where table_name = {literal(self.table.name)}) as e on e.file_id = r.file_id and e._row = r._row)"
         )
+
+    def _among(self, few: str) -> str:
+        """SQL of the rows that stand in a relation (file_id, _row) of few rows, in parentheses."""
+        if self.is_copied:
+            return (
+                f"(select r.* from {self.rows} as r semi join {few} as a on a.file_id = r.file_id and a._row = r._row)"
+            )
+        return f"({self.files.rows(self.table, self._resolved(), self._bad_that_stay(), among=few)})"
 
     def _not_excluded(self, alias: str, status: str | None = None) -> str:
         which = f" and e.status = {literal(status)}" if status else ""
@@ -438,13 +452,12 @@ class _TableValidation:
 
     # -- rules about single rows --------------------------------------------------------------------------------------
 
-    def _find_failing(self) -> None:
-        """Find the rows that break a rule about single rows: one pass over the table, whatever the number of rules."""
+    def _find_failing(self) -> dict[int, int]:
+        """Find the rows that break a rule about single rows, and count all: one pass over the table, whatever the
+        number of rules. Tells the rows of each file version."""
         tests = [(rule, test) for rule in self.rules if not rule.broken and (test := self._failing(rule))]
-        if not tests:
-            return
         try:
-            self.found_failing = self._find(tests) > 0
+            return self._find(tests)
         except _BROKEN:
             # One of them cannot run: find out which, each on its own.
             for rule, test in tests:
@@ -452,19 +465,29 @@ class _TableValidation:
                     self.connection.execute(f"select count(*) from {self.rows} where {test}").fetchall()
                 except _BROKEN as error:
                     self.broken[rule.rule_id] = str(error).splitlines()[0]
-            self.found_failing = self._find([(r, test) for r, test in tests if r.rule_id not in self.broken]) > 0
+            return self._find([(rule, test) for rule, test in tests if rule.rule_id not in self.broken])
 
-    def _find(self, tests: Sequence[tuple[Rule, str]]) -> int:
-        if not tests:
-            return 0
-        flags = ", ".join(f"({test}) as f{index}" for index, (_, test) in enumerate(tests))
-        any_flag = " or ".join(f"f{index}" for index in range(len(tests)))
-        listed = ", ".join(f"case when f{index} then {literal(rule.name)} end" for index, (rule, _) in enumerate(tests))
-        return self._changed(
-            f"insert into landing.failing select distinct {literal(self.table.name)}, unnest(broken), file_id, _row"
-            f" from (select list_filter([{listed}], lambda rule: rule is not null) as broken, file_id, _row"
-            f" from (select file_id, _row, {flags} from {self.rows}) where {any_flag})"
-        )
+    def _find(self, tests: Sequence[tuple[Rule, str]]) -> dict[int, int]:
+        # Counting which files have such rows costs a fraction of listing them, and most have none.
+        fails = " or ".join(f"({test})" for _, test in tests) or "false"
+        counts = self.connection.execute(
+            f"select file_id, count(*), count_if({fails}) from {self.rows} group by file_id"
+        ).fetchall()
+        failing = [number for number, _, failed in counts if failed]
+        if failing:
+            self.found_failing = True
+            flags = ", ".join(f"({test}) as f{index}" for index, (_, test) in enumerate(tests))
+            any_flag = " or ".join(f"f{index}" for index in range(len(tests)))
+            listed = ", ".join(
+                f"case when f{index} then {literal(rule.name)} end" for index, (rule, _) in enumerate(tests)
+            )
+            self.connection.execute(
+                f"insert into landing.failing select distinct {literal(self.table.name)}, unnest(broken), file_id, _row"
+                f" from (select list_filter([{listed}], lambda rule: rule is not null) as broken, file_id, _row"
+                f" from (select file_id, _row, {flags} from {self.rows}"
+                f" where file_id in ({', '.join(map(str, failing))})) where {any_flag})"
+            )
+        return {number: rows for number, rows, _ in counts}
 
     def _failing(self, rule: Rule) -> str | None:
         """SQL that is true for a row that breaks the rule; None for rules that are not about single rows."""
@@ -477,7 +500,7 @@ class _TableValidation:
             return f"coalesce(list_contains(string_split(_bad, ','), {literal(column.name)}), false)"
         if rule.kind == "ambiguous":
             ref = "tenant_ref" if column.name == self.table.tenant else name(column.name)
-            return f"{ref} in (select ref from landing.tenant_refs where problem = 'ambiguous')"
+            return f"{ref} in {_AMBIGUOUS}" if self.whole.has_ambiguous else None
         if rule.kind == "reference" and column.references:
             return self._orphan(column)
         return None
@@ -489,8 +512,8 @@ class _TableValidation:
         tests = []
         if refers_to(self.table, column, "tenants"):
             ref = "tenant_ref" if column.name == self.table.tenant else quoted
-            tests = [f"{quoted} is null", f"{ref} is not null",
-                     f"{ref} not in (select ref from landing.tenant_refs where problem = 'ambiguous')"]  # fmt: skip
+            tests = [f"{quoted} is null", f"{ref} is not null"]
+            tests += [f"{ref} not in {_AMBIGUOUS}"] if self.whole.has_ambiguous else []
         else:
             ref = quoted
             tests.append(f"{quoted} is not null")
@@ -569,7 +592,8 @@ class _TableValidation:
             f" {f'case x.rule {values} end' if values else 'null'},"
             f" case x.rule {reasons} end, cast(to_json({{{fields}}}) as varchar),"
             f" {when_sql(table, 'r.') or 'cast(null as timestamp)'}"
-            f" from {found} as x join {self.rows} as r on r.file_id = x.file_id and r._row = x._row where {where}"
+            f" from {found} as x join {self._among(f'(select file_id, _row from {found} as x where {where})')} as r"
+            f" on r.file_id = x.file_id and r._row = x._row where {where}"
         )
 
     def _shown(self, rule: Rule) -> str:
@@ -640,55 +664,52 @@ class _TableValidation:
 
     # -- rules about sets of rows -------------------------------------------------------------------------------------
 
-    def _count(self) -> tuple[dict[int, int], set[str]]:
-        """The rows of each file version, and which rules about sets of rows have something to look for.
+    def _repeated(self, rows: int) -> dict[str, str]:
+        """The rules about sets of rows whose columns have the same values in several of the rows, and for each the
+        temporary table of the rows (file_id, _row) that have them.
 
         Most keys are unique, and hashes tell that much sooner than comparing rows does. Rows that are off already are
-        counted too: a rule that looks for nothing then costs one more look.
+        looked at too: a rule that looks for nothing then costs one more look.
         """
         columns_of: dict[str, list[str]] = {}
         for rule in self.rules:
             if rule.kind == "key":
-                columns_of[rule.rule_id] = versions.key_columns(self.table)
+                columns_of[rule.rule_id] = versions.hashed_columns(self.table)
             elif rule.kind == "unique" and not rule.broken:
                 columns_of[rule.rule_id] = versions.unique_columns(self.table, rule.params["columns"])
-        numbers = {self.files.number(version) for version in self.current}
-        by_file = f"select file_id, count(*) from {self.rows} group by file_id"
-        if not columns_of:
-            return dict(self.connection.execute(by_file).fetchall()), set()
-        several = self._repeated(columns_of)
-        if len(numbers) == 1 and not self.table.rows_stay:
-            return {next(iter(numbers)): self._row(f"select count(*) from {self.rows}")[0]}, several
-        return dict(self.connection.execute(by_file).fetchall()), several
-
-    def _repeated(self, columns_of: Mapping[str, Sequence[str]]) -> set[str]:
-        """Find the rules about sets of rows whose columns have the same values in several rows, and where: the hashes
-        of such values in the temporary table `repeated_<place of the rule>`."""
-        # A value that is missing is no copy of another; a key of which a part is missing is a key all the same.
-        rows = sum(version.rows for version in self.whole.state.versions if version.table == self.table.name)
         found = dict.fromkeys(columns_of, True)
-        if rows <= _FEW_HASHES:
+        if columns_of and rows <= _FEW_HASHES:
             counts = list(dict.fromkeys(f"count(distinct hash({', '.join(c)}))" for c in columns_of.values()))
             total, *distinct = self._row(f"select count(*), {', '.join(counts)} from {self.rows}")
             of = dict(zip(counts, distinct, strict=True))
             found = {rule: of[f"count(distinct hash({', '.join(c)}))"] < total for rule, c in columns_of.items()}
-        for rule_id in [rule_id for rule_id, is_repeated in found.items() if is_repeated]:
-            target = self._hashes_of(rule_id)
-            told = versions.find_repeated(self.connection, self.rows, rows, columns_of[rule_id], target)
-            found[rule_id] = told > 0
-        return {rule_id for rule_id, is_repeated in found.items() if is_repeated}
+        candidates = {}
+        for index, rule_id in enumerate(rule_id for rule_id, is_repeated in found.items() if is_repeated):
+            looked_at, columns, target = self._columns_of(rule_id), columns_of[rule_id], f"candidates_{index}"
+            if versions.find_repeated(self.connection, looked_at, self._landed_rows(), columns, "repeated"):
+                versions.find_candidates(self.connection, looked_at, columns, "repeated", target)
+                candidates[rule_id] = target
+        return candidates
 
-    def _hashes_of(self, rule_id: str) -> str:
-        """The temporary table of the hashes of values that a rule about sets of rows found several times."""
-        return f"repeated_{[rule.rule_id for rule in self.rules].index(rule_id)}"
+    def _columns_of(self, rule_id: str) -> str:
+        """SQL of the rows with what a rule about sets of rows looks at, in parentheses or a name."""
+        if self.is_copied:
+            return self.rows
+        rule = next(rule for rule in self.rules if rule.rule_id == rule_id)
+        only = {*self.table.key, "occurred_at"} if rule.kind == "key" else set(rule.params["columns"])
+        only |= {"tenant_ref"} if self.table.tenant in only else set()
+        return f"({self.files.with_columns(self.table, self._resolved(only))})"
 
-    def _tell_apart(self, several: set[str]) -> None:
-        """Tell the rows of one key apart, then find those that break `unique`."""
+    def _landed_rows(self) -> int:
+        return sum(version.rows for version in self.whole.state.versions if version.table == self.table.name)
+
+    def _tell_apart(self, candidates: Mapping[str, str]) -> None:
+        """Tell the rows of one key apart, then find those that break `unique`: among the candidates of each rule."""
         table = literal(self.table.name)
         for rule in self.rules:
-            if rule.kind == "key" and rule.rule_id in several:
-                hashes = self._hashes_of(rule.rule_id)
-                versions.find_same_key(self.connection, self.table, self._passing(), hashes, "told")
+            if rule.kind == "key" and rule.rule_id in candidates:
+                passing = self._passing(candidates[rule.rule_id])
+                versions.find_same_key(self.connection, self.table, passing, "told")
                 counted = self._changed(
                     f"insert into landing.excluded select {table}, file_id, _row, status from told"
                     f" where status <> 'quarantined'"
@@ -701,9 +722,9 @@ class _TableValidation:
                     )
                 self._note("told", "status = 'quarantined'", rule)
         for rule in self.rules:
-            if rule.kind == "unique" and rule.rule_id in several:
-                columns, hashes = rule.params["columns"], self._hashes_of(rule.rule_id)
-                versions.find_copies(self.connection, self.table, columns, self._passing(), hashes, "told")
+            if rule.kind == "unique" and rule.rule_id in candidates:
+                passing = self._passing(candidates[rule.rule_id])
+                versions.find_copies(self.connection, self.table, rule.params["columns"], passing, "told")
                 self._note("told", "true", rule)
 
     def _note(self, found: str, where: str, rule: Rule) -> None:

@@ -4,7 +4,7 @@ another.
 Rows are versions of one row if they come from different files, or from one with different `received_at`; the latest
 counts. Of usage events and payments the first known counts. Design section 6 and BILLING.md ('Versions',
 'Duplicates') have the rules. Everything here is SQL over the relation `passing`: rows that broke no other rule
-(columns as of `known.Files.rows`).
+(columns as of `known.Files.rows`), of those that hashes do not tell to be unique.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ def key_columns(table: Table) -> list[str]:
         # An event id seen again in another service month is another event.
         key.append("date_trunc('month', occurred_at)")
     return key
+
+
+def hashed_columns(table: Table) -> list[str]:
+    """SQL of what rows of one key have in common, and few others: cheaper than the key, which holds the whole month."""
+    return [key.replace("date_trunc('month', occurred_at)", "month(occurred_at)") for key in key_columns(table)]
 
 
 def unique_columns(table: Table, columns: Sequence[str]) -> list[str]:
@@ -98,14 +103,22 @@ def _hash(values: Sequence[str]) -> str:
     return f"hash({', '.join(values)})"
 
 
-def find_same_key(
-    connection: duckdb.DuckDBPyConnection, table: Table, passing: str, repeated: str, target: str
+def find_candidates(
+    connection: duckdb.DuckDBPyConnection, rows: str, values: Sequence[str], repeated: str, target: str
 ) -> None:
+    """Make the temporary table `target` of (file_id, _row): the rows whose values have a hash that stands in
+    `repeated`, so that what follows looks at few rows. Arguments as of `find_repeated`."""
+    connection.execute(
+        f"create or replace temp table {target} as"
+        f" select file_id, _row from {rows} where {_hash(values)} in (select h from {repeated})"
+    )
+
+
+def find_same_key(connection: duckdb.DuckDBPyConnection, table: Table, passing: str, target: str) -> None:
     """Make the temporary table `target` of (file_id, _row, status): the rows of a key that do not count.
 
     `status` is duplicate, superseded, or quarantined (another row of the key contradicts it); where the first known
-    counts, `month` is the service month. Only rows are looked at
-    whose key has a hash that stands in `repeated`.
+    counts, `month` is the service month. `passing` are the candidates that broke no other rule.
     """
     keys = key_columns(table)
     listed = ", ".join(f"k{index}" for index in range(len(keys)))
@@ -114,7 +127,7 @@ def find_same_key(
             select r.file_id, r._row, r._known_night, r._brought, r._source_file,
                 {received_sql(table, "r.")} as received, {content_sql(table, "r.")} as content,
                 {", ".join(f"{key} as k{index}" for index, key in enumerate(keys))}
-            from {passing} as r where {_hash(keys)} in (select h from {repeated})
+            from {passing} as r
         ), several as (
             select {listed} from candidates group by {listed} having count(*) > 1
         ), same_key as (
@@ -170,7 +183,6 @@ def find_copies(
     table: Table,
     columns: Sequence[str],
     passing: str,
-    repeated: str,
     target: str,
 ) -> None:
     """Make the temporary table `target` of (file_id, _row): all rows with equal values in some columns but the first.
@@ -187,7 +199,7 @@ def find_copies(
             select file_id, _row, _known_night, {received_sql(table)} as received, _source_file,
                 {", ".join(f"{value} as k{index}" for index, value in enumerate(values))}
             from {passing}
-            where {values[-1]} is not null and {_hash(values)} in (select h from {repeated})
+            where {values[-1]} is not null
         ), several as (
             select {listed} from keyed group by {listed} having count(*) > 1
         )
