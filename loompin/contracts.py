@@ -172,6 +172,11 @@ class Table(_Strict):
         return [name for name in ("received_at", self.event_time) if name and name in self.by_name]
 
     @property
+    def is_keyed_by_month(self) -> bool:
+        """Whether a key seen again in another month of `occurred_at` is another row, as for usage events."""
+        return bool(self.key) and self.duplicates == "first_known" and self.event_time == "occurred_at"
+
+    @property
     def has_personal_data(self) -> bool:
         """Whether any column holds personal data."""
         return any(column.personal for column in self.columns)

@@ -48,6 +48,15 @@ class State:
     nights: Sequence[Night]
 
 
+@dataclass(frozen=True)
+class Portion:
+    """Some of a table's landed rows: those of the versions `numbers` for which `where` holds (SQL over the columns that
+    files bring; None for all of them)."""
+
+    numbers: Sequence[int]
+    where: str | None
+
+
 def day(value: date | None) -> str:
     """A date as SQL."""
     return f"date '{value.isoformat()}'" if value else _NEVER
@@ -107,6 +116,10 @@ class Files:
         if with_former and any(self.versions[n].source_file in self._lined for n in self._current.get(table.name, ())):
             return [number for number, version in enumerate(self.versions) if version.table == table.name]
         return self._current.get(table.name, [])
+
+    def all_numbers(self, table: Table) -> list[int]:
+        """The numbers of all versions of a table, also of former ones."""
+        return [number for number, version in enumerate(self.versions) if version.table == table.name]
 
     def number(self, version: FileVersion) -> int:
         """A current version's number."""
@@ -171,7 +184,7 @@ class Files:
 
     def rows(
         self, table: Table, resolved: Resolved, bad_that_stay: Iterable[str] = (), with_gone: bool = False,
-        among: str | None = None,
+        among: str | None = None, portion: Portion | None = None,
     ) -> str:  # fmt: skip
         """SQL of the rows of a table known at the night: typed, resolved, with where they come from.
 
@@ -185,18 +198,115 @@ class Files:
             bad_that_stay: columns whose wrong values do not make a row leave.
             with_gone: also rows that a later version of their file lacks, whether or not the table keeps them.
             among: only the landed rows of this relation (`file_id`, `_row`), which are few.
+            portion: only these landed rows.
         """
-        numbers, lineage = self._read_from(table, keep_gone=table.rows_stay or with_gone)
+        numbers, lineage = self._read_from(table, keep_gone=table.rows_stay or with_gone, portion=portion)
         kept = [] if table.rows_stay or with_gone or not lineage else ["not coalesce(l.gone, false)"]
         kept.append(f"not {_leaves(bad_that_stay)}")
         told = f"{'coalesce(l.gone, false)' if lineage else 'false'} as _stays"
-        return self._rows(table, resolved, numbers, lineage, told, kept, among=among)
+        landed = self.landed(table, numbers, portion, among) if numbers else ""
+        return self._rows(table, resolved, numbers, lineage, told, kept, landed=landed)
 
-    def with_columns(self, table: Table, resolved: Resolved) -> str:
-        """SQL of some columns of the landed rows of a table, resolved, with `file_id` and `_row`: of all that `rows` may
-        hold, whether or not they are known yet. Much sooner read than `rows`."""
-        numbers, _ = self._read_from(table, keep_gone=table.rows_stay)
-        return f"select p.file_id, p._row, {resolved.columns} from ({self.parts(table, numbers)}) as p{resolved.joins}"
+    def with_columns(
+        self, table: Table, resolved: Resolved, portion: Portion | None = None, among: str | None = None
+    ) -> str:
+        """SQL of some columns of the landed rows of a table, resolved, with `file_id` and `_row`: of all that `rows`
+        may hold, whether or not they are known yet. Much sooner read than `rows`."""
+        numbers, _ = self._read_from(table, keep_gone=table.rows_stay, portion=portion)
+        if not numbers:
+            columns = ", ".join(f"cast(null as {column.data_type}) as {name(column.name)}" for column in table.columns)
+            return f"select cast(null as integer) as file_id, cast(null as bigint) as _row, {columns} where false"
+        landed = self.landed(table, numbers, portion, among)
+        return f"select p.file_id, p._row, {resolved.columns} from ({landed}) as p{resolved.joins}"
+
+    def columns(
+        self, table: Table, columns: Sequence[str], portion: Portion | None = None, among: str | None = None
+    ) -> str:
+        """SQL of some columns of landed rows as files bring them, with `file_id` and `_row`: as `with_columns`."""
+        return self.with_columns(table, Resolved(", ".join(f"p.{name(c)}" for c in columns), ""), portion, among)
+
+    def untold(self, table: Table, bad_that_stay: Iterable[str], portion: Portion) -> str | None:
+        """SQL of what `rows` holds of a portion, but without what its references mean; None if each row's own
+        acceptance has to be looked up."""
+        numbers, lineage = self._read_from(table, keep_gone=table.rows_stay, portion=portion)
+        if lineage or not numbers:
+            return None
+        items = ["q._row", "q.file_id", "q._bad", f"q.{name(table.tenant or '')} as tenant_ref"]
+        items += [f"q.{name(column.name)}" for column in table.file_columns if column.name != table.tenant]
+        known = f"coalesce(cast({when_sql(table, 'q.')} as date) <= {day(self.state.night)}, true)"
+        return (
+            f"select {', '.join(items)} from ({self.landed(table, numbers, portion)}) as q"
+            f" where not {_leaves(bad_that_stay, 'q.')} and {known}"
+        )
+
+    def unreleased(self, table: Table) -> str | None:
+        """SQL of the rows (`file_id`, `_row`) of a table that all nights so far held back; None if there are none."""
+        _, lineage = self._read_from(table, keep_gone=True)
+        return f"select file_id, _row from {lineage} where unreleased" if lineage else None
+
+    def added_up(
+        self, table: Table, resolved: Resolved, joined: Resolved, excluded: str, bad_that_stay: Iterable[str],
+        portion: Portion,
+    ) -> str:  # fmt: skip
+        """SQL of the usage events of a portion added up, before anything is looked up for them: there are few sums.
+
+        Columns: `is_lateness`; for sums by day `tenant_id`, `tenant_slug`, `driver_key`, `usage_date`, `known_night`,
+        `is_cancellation`; for those of lateness `usage_date`, `is_cancellation`, `minutes_late`; and `quantity`,
+        `events`.
+
+        Args:
+            table: usage_events.
+            resolved: SQL of the tenant's columns.
+            joined: what the joins are and since when references are known, as for `rows`.
+            excluded: SQL of the rows (`file_id`, `_row`) that do not count.
+            bad_that_stay: columns whose wrong values do not make a row leave.
+            portion: the landed rows.
+        """
+        numbers, lineage = self._read_from(table, keep_gone=table.rows_stay, portion=portion)
+        if not numbers:
+            return (
+                "select false as is_lateness, cast(null as varchar) as tenant_id, cast(null as varchar) as tenant_slug,"
+                " cast(null as varchar) as driver_key, cast(null as date) as usage_date,"
+                " cast(null as date) as known_night, false as is_cancellation, cast(null as bigint) as minutes_late,"
+                " cast(null as decimal(38, 6)) as quantity, cast(null as bigint) as events where false"
+            )
+        when = f"cast({when_sql(table, 'q.')} as date)"
+        of_row, where, join = "", [f"not {_leaves(bad_that_stay, 'q.')}"], ""
+        if lineage:
+            join = f" left join {lineage} as l on l.file_id = q.file_id and l._row = q._row"
+            of_row = ", l.accepted as l_accepted, l.completed_before as l_before, l.from_beginning as l_beginning,"
+            of_row += " l.brought as l_brought"
+            where.append("(not q.lined or l._row is not null)")
+        where.append(f"coalesce({when} <= {day(self.state.night)}, true)")
+        by_lineage = ", l_accepted, l_before, l_beginning, l_brought" if lineage else ""
+        of_file = {"accepted": "accepted", "completed_before": "before", "from_beginning": "beginning"}
+        told = {c: f"coalesce(p.l_{short}, f.{c})" if lineage else f"f.{c}" for c, short in of_file.items()}
+        brought = "coalesce(p.l_brought, f.accepted)" if lineage else "f.accepted"
+        _, known_night = _times(
+            told["accepted"], f"coalesce({told['completed_before']}, {_NEVER})", told["from_beginning"], brought,
+            "p.time", joined.known,
+        )  # fmt: skip
+        return f"""
+            with events as (
+                select q.file_id, q.tenant_id, q.driver_key, coalesce(q.quantity, 0) as quantity, {when} as time,
+                    cast(q.occurred_at as date) as usage_date, q.cancels_event_id is not null as is_cancellation,
+                    date_diff('minute', q.occurred_at, q.received_at) as minutes_late{of_row}
+                from ({self.landed(table, numbers, portion)}) as q
+                anti join ({excluded}) as e on e.file_id = q.file_id and e._row = q._row{join}
+                where {" and ".join(where)}
+            ), sums as (
+                select file_id, tenant_id, driver_key, time{by_lineage}, usage_date, is_cancellation, minutes_late,
+                    grouping(file_id) = 1 as is_lateness, sum(quantity) as quantity, count(*) as events
+                from events
+                group by grouping sets (
+                    (file_id, tenant_id, driver_key, time{by_lineage}, usage_date, is_cancellation),
+                    (usage_date, is_cancellation, minutes_late)
+                )
+            )
+            select p.is_lateness, {resolved.columns}, p.driver_key, p.usage_date, {known_night} as known_night,
+                p.is_cancellation, p.minutes_late, p.quantity, p.events
+            from sums as p left join landing.files as f on f.file_id = p.file_id{joined.joins}
+            """
 
     def history(self, table: Table, resolved: Resolved, held_now: str, bad_that_stay: Iterable[str] = ()) -> str:
         """SQL of the rows of a table that any night up to this one knew, with the nights between which they stood.
@@ -223,7 +333,7 @@ class Files:
 
     def _rows(
         self, table: Table, resolved: Resolved, numbers: Sequence[int], lineage: str | None, told: str,
-        kept: Sequence[str], join: str = "", among: str | None = None,
+        kept: Sequence[str], join: str = "", landed: str | None = None,
     ) -> str:  # fmt: skip
         """SQL of landed rows `p`, with since when each is known by its file or by its `lineage` `l`."""
         if not numbers:
@@ -241,25 +351,27 @@ class Files:
             accepted, before = f"coalesce(l.accepted, {accepted})", f"coalesce(l.completed_before, {before})"
             beginning, brought = f"coalesce(l.from_beginning, {beginning})", f"coalesce(l.brought, {brought})"
             where.append("(not p.lined or l._row is not null)")
-        without_time = f"case when {beginning} then {BEGINNING} else {brought} end"
         when = when_sql(table, "p.")
-        time = f"coalesce(cast({when} as date), {without_time})" if when else without_time
-        parts = f"({self.parts(table, numbers)}) as p"
-        if among:
-            parts = (
-                f"(select q.* from ({self.parts(table, numbers)}) as q"
-                f" semi join {among} as a on a.file_id = q.file_id and a._row = q._row) as p"
-            )
-        if resolved.known:
-            time = f"greatest({time}, {', '.join(resolved.known)})"
+        without_time, known_night = _times(
+            accepted, before, beginning, brought, f"cast({when} as date)" if when else None, resolved.known
+        )
         return (
             f"select * from (select p.file_id, p._row, {resolved.columns}, p._bad, {without_time} as _brought,"
-            f" case when {time} > {before} then {time} else {accepted} end as _known_night,"
+            f" {known_night} as _known_night,"
             f" p.source_file as _source_file, {self.line(numbers)} as _source_line, {told}"
-            f" from {parts}{join}{resolved.joins}"
+            f" from ({landed or self.parts(table, numbers)}) as p{join}{resolved.joins}"
             f"{' where ' if where else ''}{' and '.join(where)})"
             f" where _known_night <= {day(self.state.night)}"
         )
+
+    def landed(
+        self, table: Table, numbers: Sequence[int], portion: Portion | None = None, among: str | None = None
+    ) -> str:
+        """SQL as of `parts`, of a portion of them or of few."""
+        sql = self.parts(table, numbers)
+        where = f" where {portion.where}" if portion and portion.where else ""
+        join = f" semi join {among} as a on a.file_id = q.file_id and a._row = q._row" if among else ""
+        return f"select q.* from ({sql}) as q{join}{where}" if where or join else sql
 
     def parts(self, table: Table, numbers: Sequence[int]) -> str:
         """SQL of the landed rows of some versions: `file_id`, `_row`, what was landed, and their file's
@@ -324,9 +436,18 @@ class Files:
             line += f" + coalesce({before}[-1].shift, 0)"
         return line
 
-    def _read_from(self, table: Table, keep_gone: bool) -> tuple[list[int], str | None]:
+    def _read_from(self, table: Table, keep_gone: bool, portion: Portion | None = None) -> tuple[list[int], str | None]:
         """The versions whose parts hold the rows of a table, and its lineage if a row's acceptance is not its
         file's."""
+        numbers, lineage = self._whole(table, keep_gone)
+        if portion is None:
+            return numbers, lineage
+        chosen = set(portion.numbers)
+        numbers = [number for number in numbers if number in chosen]
+        lined = any(self.versions[number].source_file in self._lined for number in numbers)
+        return numbers, lineage if lined else None
+
+    def _whole(self, table: Table, keep_gone: bool) -> tuple[list[int], str | None]:
         current = self._current.get(table.name, [])
         lined = [number for number in current if self.versions[number].source_file in self._lined]
         if not lined:
@@ -385,7 +506,7 @@ class Files:
                         filter (good and not (held_from_start and released is null)) as first
                 from since group by all
             )
-            select file_id, _row, gone, brought, from_beginning,
+            select file_id, _row, gone, brought, from_beginning, first is null as unreleased,
                 coalesce(first.accepted, {day(self.state.night)}) as accepted,
                 coalesce(first.before, {day(last_night)}) as completed_before
             from histories
@@ -518,11 +639,31 @@ class Resolved:
     known: tuple[str, ...] = ()
 
 
-def _leaves(bad_that_stay: Iterable[str]) -> str:
-    """SQL that is true for a row `p` that leaves for a value of the wrong type."""
+def _times(
+    accepted: str, before: str, beginning: str, brought: str, when: str | None, known: Sequence[str]
+) -> tuple[str, str]:
+    """SQL of the night that brought a row (the beginning if it was the first) and of the night that it is known from.
+
+    Args:
+        accepted: SQL of the night that accepted the row.
+        before: of the night that was completed before that.
+        beginning: of whether its file came with the first night.
+        brought: of the night that brought the row.
+        when: of the day that the row itself names; None if its table has no time.
+        known: of the nights since which what it refers to is known.
+    """
+    without_time = f"case when {beginning} then {BEGINNING} else {brought} end"
+    time = f"coalesce({when}, {without_time})" if when else without_time
+    if known:
+        time = f"greatest({time}, {', '.join(known)})"
+    return without_time, f"case when {time} > {before} then {time} else {accepted} end"
+
+
+def _leaves(bad_that_stay: Iterable[str], prefix: str = "p.") -> str:
+    """SQL that is true for a row that leaves for a value of the wrong type."""
     columns = ", ".join(literal(column) for column in bad_that_stay)
-    stays = f" and not list_has_all([{columns}], string_split(p._bad, ','))" if columns else ""
-    return f"(p._bad is not null{stays})"
+    stays = f" and not list_has_all([{columns}], string_split({prefix}_bad, ','))" if columns else ""
+    return f"({prefix}_bad is not null{stays})"
 
 
 def when_sql(table: Table, prefix: str) -> str:

@@ -345,7 +345,10 @@ def _arrivals(
 
 def _build(settings: Settings, plan: NightPlan, run_id: str, expected: Collection[str] | None) -> publishing.Published:
     try:
-        return publishing.build(settings, plan.warehouse, plan.night, run_id, code_version(), expected=expected)
+        return publishing.build(
+            settings, plan.warehouse, plan.night, run_id, code_version(), expected=expected,
+            month_digests=settings.month_digests if plan.mode == "new" else None,
+        )  # fmt: skip
     except publishing.NotPublishable as error:
         raise NightError(f"the night is not published: {error}") from error
 

@@ -19,8 +19,9 @@ from pathlib import Path
 import duckdb
 
 from loompin import contracts as contracts_module
-from loompin import landing, line_events
+from loompin import digests, landing, line_events
 from loompin.contracts import Contracts
+from loompin.digests import MonthDigests, digest_sql
 from loompin.line_events import LineEvents
 from loompin.privacy import PSEUDONYM_PATTERN
 from loompin.record import Record, sync_folder
@@ -146,12 +147,14 @@ def build(
     expected: Collection[str] | None = None,
     contracts: Contracts | None = None,
     expectations: Expectations | None = None,
+    month_digests: Path | None = None,
 ) -> Published:
     """Build and check a new file beside the published one, from the schemas `main` and `landing` of a warehouse.
 
     The file that stands is not touched; `put` replaces it. What a killed run left is removed first. Tables of the
     warehouse that are no mart (any more) are not published. `expected` are the marts, `contracts` those of the sources,
-    `expectations` give the severities of the rules that billing checks.
+    `expectations` give the severities of the rules that billing checks. `month_digests` is where the digests of months
+    that did not change stand; all rows are looked at if it is not given.
 
     Raises:
         NotPublishable: a table is missing or incomplete, a raw personal value was found, a file's rows do not add up,
@@ -174,13 +177,15 @@ def build(
             counts = _copy_marts(connection, tables)
             _judge_billing(connection, expectations, night)
             counts |= _copy_run_tables(connection, contracts, night, run_id, code_version)
-            contents = _read(connection, contracts)
+            months = MonthDigests(month_digests)
+            contents = _read(connection, contracts, months)
             _check_counts(counts, contents)
             _check_masked(connection, contracts, contents, tables)
             events = _link_line_events(connection, settings) if line_events.TABLE in expected else None
             connection.execute("detach warehouse")
             connection.execute("checkpoint")
         _check_readable(working, set(counts), events, night)
+        months.keep()
     except BaseException:
         _remove(working)
         raise
@@ -416,7 +421,7 @@ class _Content:
     with_at: list[str]
 
 
-def _read(connection: duckdb.DuckDBPyConnection, contracts: Contracts) -> dict[str, _Content]:
+def _read(connection: duckdb.DuckDBPyConnection, contracts: Contracts, months: MonthDigests) -> dict[str, _Content]:
     """One pass over each table: rows, digest, columns that should hold pseudonyms and do not, columns with an @."""
     columns: dict[str, dict[str, str]] = {}
     for table, column, kind in connection.execute(
@@ -432,15 +437,18 @@ def _read(connection: duckdb.DuckDBPyConnection, contracts: Contracts) -> dict[s
             if column.personal in _PSEUDONYMISED and column.name in kinds
         ]  # fmt: skip
         texts = [column for column, kind in kinds.items() if kind in ("VARCHAR", "JSON")]
+        by_month = table in digests.BY_MONTH
         told = [
             "count(*)",
-            _digest(kinds),
+            "0" if by_month else digest_sql(kinds),
             *(f"count_if(not regexp_full_match({name(column)}, {literal(PSEUDONYM_PATTERN)}))" for column in masked),
             *(f"bool_or(contains(cast({name(column)} as varchar), '@'))" for column in texts),
         ]
         row = connection.execute(f"select {', '.join(told)} from {name(table)}").fetchone()
         assert row is not None
         rows, digest, *flags = row
+        if by_month:
+            digest = months.digest(connection, table, kinds)
         contents[table] = _Content(
             columns=kinds,
             rows=rows,
@@ -449,19 +457,6 @@ def _read(connection: duckdb.DuckDBPyConnection, contracts: Contracts) -> dict[s
             with_at=[column for column, flag in zip(texts, flags[len(masked) :], strict=True) if flag],
         )
     return contents
-
-
-def _digest(columns: dict[str, str]) -> str:
-    """SQL for a number that tells the content of a table, whatever the order of its rows.
-
-    Doubles count to nine digits: the last ones of a mean depend on the order in which an engine adds.
-    """
-    texts = [
-        f"printf('%.8e', {name(column)})" if kind in ("DOUBLE", "FLOAT") else f"cast({name(column)} as varchar)"
-        for column, kind in columns.items()
-    ]
-    row = " || chr(31) || ".join(f"coalesce({text}, chr(30))" for text in texts)
-    return f"coalesce(sum(cast(md5_number_lower({row}) as hugeint)), 0)"
 
 
 def _check_counts(counts: dict[str, int], contents: dict[str, _Content]) -> None:

@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         return self.home / "scratch"
 
     @property
+    def month_digests(self) -> Path:
+        """Digests of months of published tables, so that those that did not change need not be read again."""
+        return self.home / "digests.json"
+
+    @property
     def lock_file(self) -> Path:
         """Held while a run writes to this home."""
         return self.home / ".lock"

@@ -11,10 +11,12 @@ that do not count, and why), `quarantine`, `load_audit`, `data_quality`. Design 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,10 +27,11 @@ from loompin import history, known, sqltext, versions
 from loompin import rules as rules_module
 from loompin.contracts import Column, Contracts, Severity, Table
 from loompin.identity import Identities
-from loompin.known import Files, Resolved, State, day, insert, when_sql
+from loompin.known import Files, Portion, Resolved, State, day, insert, when_sql
 from loompin.landing import MALFORMED, rejects_path
 from loompin.record import FileVersion, Record
 from loompin.rules import Expectations, Rule
+from loompin.service_months import ServiceMonths
 from loompin.sqltext import literal, name
 
 _SAMPLES = 5
@@ -145,13 +148,14 @@ class _Validation:
         self.files = Files(connection, record, state, parts)
         self.has_ambiguous = False
         self.platform: dict[str, list[Rule]] = {}
+        self.months: dict[str, ServiceMonths] = {}
         self.done: set[str] = set()
         self.needed = self._needed()
 
     def all(self, progress: Callable[[str], None]) -> list[TableLanding]:
         ordered = self.contracts.in_reference_order()
         ordered.sort(key=lambda table: table.name != "validation_rules")
-        later = self._later_rows(ordered)
+        later = self._later_rows([table for table in ordered if not table.is_keyed_by_month])
         landed: list[TableLanding] = []
         for table in ordered:
             progress(table.name)
@@ -162,6 +166,9 @@ class _Validation:
             self.done.add(table.name)
             if table.name == "validation_rules":
                 self._read_platform_rules()
+                self._read_months()
+                by_month = [self.contracts.tables[name] for name in self.months]
+                later |= self._later_rows(by_month)
             elif table.name == "tenants":
                 # A tenant that was known once stays known, by the slug that it was known by first.
                 rows = self.connection.execute(
@@ -218,7 +225,9 @@ class _Validation:
         for table in self.contracts.tables.values():
             current = self.files.numbers(table, with_former=True)
             for column in table.columns:
-                if current and refers_to(table, column, target):
+                if current and refers_to(table, column, target) and table.name in self.months:
+                    queries.append(self.months[table.name].references(column.name))
+                elif current and refers_to(table, column, target):
                     parts = self.files.parts(table, current)
                     queries.append(f"select distinct {name(column.name)} as ref from ({parts})")
         if not queries:
@@ -261,11 +270,20 @@ class _Validation:
         for rule in rules_module.platform_rules(rows, self.contracts, brought, self.expectations):
             self.platform.setdefault(rule.table, []).append(rule)
 
+    def _read_months(self) -> None:
+        """Find the months of usage events that nothing tells to be as before, now that all rules are known."""
+        for table in self.contracts.tables.values():
+            if table.is_keyed_by_month:
+                self.months[table.name] = ServiceMonths(self.connection, self.files, table, repr(self.rules_of(table)))
+
     def _later_rows(self, tables: Sequence[Table]) -> dict[str, list[str]]:
         """What to tell of rows that name a time after the night: they wait for the night of that time."""
         queries = []
         for table in tables:
             numbers, when = self.files.numbers(table), when_sql(table, "p.")
+            if table.name in self.months:
+                later = self.months[table.name].later_files()
+                numbers = [number for number in numbers if number in later]
             if numbers and when:
                 queries.append(
                     f"select {literal(table.name)}, p.source_file, count(*)"
@@ -323,6 +341,9 @@ class _TableValidation:
         self.rules = whole.rules_of(table)
         self.by_name = {rule.name: rule for rule in reversed(self.rules)}
         self.rows = f"landing.{name('rows_' + table.name)}"
+        # What is tried against the rules: of a table with service months, those that are stale.
+        self.tried = self.rows
+        self.months = whole.months.get(table.name)
         self.warnings = [
             *(f"{version.source_file} {warning}" for version in self.current for warning in version.warnings),
             *warnings,
@@ -330,6 +351,7 @@ class _TableValidation:
         self.is_copied = self.found_failing = self.has_excluded = False
         self.quarantined_misfits: dict[str, int] = {}
         self.broken: dict[str, str] = {}
+        self.read_by_month: list[tuple[int, date | None, int]] = []
 
     def run(self) -> TableLanding:
         table, state = self.table, self.whole.state
@@ -347,12 +369,18 @@ class _TableValidation:
                 )
         self._make_rows()
         read: dict[int, int] = {}
+        if self.months:
+            self._look_at_months(self.months)
         if self.current:
             read = self._find_failing()
             self._quarantine_misfits()
             self._keep_what_was_accepted()
             self._take_off("quarantined", "landing.failing", self._leaving())
             self._tell_apart(self._repeated(sum(read.values())))
+        if self.months:
+            read = self._keep_months(self.months)
+        if self.current:
+            self._warn_of_accepted_rows()
             self._warn_of_rows_that_stay()
         self._make_source()
         audits = self._audit(read)
@@ -369,6 +397,72 @@ class _TableValidation:
         sql = self.files.rows(self.table, self._resolved(), self._bad_that_stay())
         self.is_copied = self._landed_rows() <= _FEW_ROWS and bool(self.current)
         self.connection.execute(f"create {'table' if self.is_copied else 'view'} {self.rows} as {sql}")
+
+    # -- service months -----------------------------------------------------------------------------------------------
+
+    def _look_at_months(self, months: ServiceMonths) -> None:
+        """Find the stale months: those whose rows are tried."""
+        months.look_at_references([sql for column in self.table.columns if (sql := self._meaning(column))])
+        self._try_stale(months.portion())
+        self.connection.execute("create or replace temp table stayed (rule varchar, file_id integer, _row bigint)")
+        self.connection.execute(
+            "create or replace temp table quarantined as select cast(null as integer) as file_id,"
+            " cast(null as bigint) as _row, * from landing.quarantine where false"
+        )
+
+    def _try_stale(self, portion: Portion) -> None:
+        if portion.where is None:
+            self.tried = self.rows
+        elif self.is_copied:
+            self.tried = f"(select * from {self.rows} where {portion.where})"
+        else:
+            rows = self.files.rows(self.table, self._resolved(), self._bad_that_stay(), portion=portion)
+            self.tried = f"({rows})"
+
+    def _meaning(self, column: Column) -> str | None:
+        """SQL (service_month, told) of what the kept values of a column mean now; None if they refer to nothing."""
+        if column.references is None or not column.in_files:
+            return None
+        kept = f"from kept.refs as r {{}} where r.column_name = {literal(column.name)}"
+        for target in ("tenants", "users"):
+            if refers_to(self.table, column, target):
+                known = ", 'slug', t.slug, 'since', t.known" if target == "tenants" else ""
+                told = f"concat_ws('|', r.value, 'is', t.id, 'problem', t.problem{known})"
+                join = f"left join landing.{target[:-1]}_refs as t on t.ref = r.value"
+                return f"select r.service_month, {told} as told {kept.format(join)}"
+        there = [
+            f"r.value in (select {name(of)} from {self._rows_of(target)} where {name(of)} is not null)"
+            for target, of in column.references.targets
+        ]
+        join, known = "", ""
+        if self.whole.cannot_do_without(self.table, column):
+            target = name(f"known_{column.references.table}_{column.references.column}")
+            join, known = f"left join landing.{target} as k on k.value = r.value", ", k.known"
+        told = f"concat_ws('|', r.value, {', '.join(there)}{known})"
+        return f"select r.service_month, {told} as told {kept.format(join)}"
+
+    def _keep_months(self, months: ServiceMonths) -> dict[int, int]:
+        """Keep what was found, add what is kept, and add the accepted rows up. Tells the rows of each file version."""
+        months.keep(self.read_by_month, "stayed", "quarantined", broken=bool(self.broken))
+        self.found_failing = self._there_are("landing.failing")
+        self.has_excluded = self._there_are("landing.excluded")
+        excluded = f"select file_id, _row from landing.excluded where table_name = {literal(self.table.name)}"
+        of_tenant = self._resolved({self.table.tenant or "", "tenant_slug"})
+        months.add_up(
+            lambda portion: self.files.added_up(
+                self.table, of_tenant, self._resolved(), excluded, self._bad_that_stay(), portion
+            ),
+            self._passing,
+        )
+        read: dict[int, int] = {number: rows for number, month, rows in self.read_by_month if month is None}
+        for number, rows in self.connection.execute(
+            "select file_id, cast(sum(events) as bigint) from kept.read group by file_id"
+        ).fetchall():
+            read[number] = read.get(number, 0) + rows
+        return read
+
+    def _there_are(self, of: str) -> bool:
+        return self._row(f"select count(*) from {of} where table_name = {literal(self.table.name)}")[0] > 0
 
     def _make_source(self) -> None:
         columns = sqltext.names((*(column.name for column in self.table.columns), *_INTERNAL), "r.")
@@ -460,6 +554,9 @@ class _TableValidation:
             return self._find(tests)
         except _BROKEN:
             # One of them cannot run: find out which, each on its own.
+            if self.months:
+                self.months.all_stale()
+                self._try_stale(self.months.portion())
             for rule, test in tests:
                 try:
                     self.connection.execute(f"select count(*) from {self.rows} where {test}").fetchall()
@@ -469,11 +566,9 @@ class _TableValidation:
 
     def _find(self, tests: Sequence[tuple[Rule, str]]) -> dict[int, int]:
         # Counting which files have such rows costs a fraction of listing them, and most have none.
-        fails = " or ".join(f"({test})" for _, test in tests) or "false"
-        counts = self.connection.execute(
-            f"select file_id, count(*), count_if({fails}) from {self.rows} group by file_id"
-        ).fetchall()
-        failing = [number for number, _, failed in counts if failed]
+        counts = self._count(tests)
+        self.read_by_month = [(number, month, rows) for number, month, rows, _ in counts]
+        failing = sorted({number for number, _, _, failed in counts if failed})
         if failing:
             self.found_failing = True
             flags = ", ".join(f"({test}) as f{index}" for index, (_, test) in enumerate(tests))
@@ -484,10 +579,48 @@ class _TableValidation:
             self.connection.execute(
                 f"insert into landing.failing select distinct {literal(self.table.name)}, unnest(broken), file_id, _row"
                 f" from (select list_filter([{listed}], lambda rule: rule is not null) as broken, file_id, _row"
-                f" from (select file_id, _row, {flags} from {self.rows}"
+                f" from (select file_id, _row, {flags} from {self.tried}"
                 f" where file_id in ({', '.join(map(str, failing))})) where {any_flag})"
             )
-        return {number: rows for number, rows, _ in counts}
+        read: dict[int, int] = {}
+        for number, _, rows in self.read_by_month:
+            read[number] = read.get(number, 0) + rows
+        return read
+
+    def _count(self, tests: Sequence[tuple[Rule, str]]) -> list[tuple[int, date | None, int, int]]:
+        """File version, month, rows and how many of them break a rule."""
+        if self.months is None:
+            return self._counted(tests, self.tried, "cast(null as date)")
+        # Most references are good, and what they mean was looked up already: without them no row needs a join.
+        rows = self.files.untold(self.table, self._bad_that_stay(), self.months.portion())
+        told = [(rule, test) for rule, test in tests if rule.kind != "reference" or self._has_orphans(rule)]
+        if rows is not None and not self.is_copied:
+            # A rule may look at what only the joins tell.
+            with contextlib.suppress(duckdb.BinderException):
+                return self._counted(told, f"({rows})", self.months.month)
+        return self._counted(tests, self.tried, self.months.month)
+
+    def _counted(
+        self, tests: Sequence[tuple[Rule, str]], rows: str, month: str
+    ) -> list[tuple[int, date | None, int, int]]:
+        fails = " or ".join(f"({test})" for _, test in tests) or "false"
+        return self.connection.execute(
+            f"select file_id, {month} as month, count(*), count_if({fails}) from {rows} group by all"
+        ).fetchall()
+
+    def _has_orphans(self, rule: Rule) -> bool:
+        """Whether a value of the rule's column that the months to be tried hold means nothing."""
+        column = self.table.by_name[rule.column or ""]
+        if refers_to(self.table, column, "tenants") or refers_to(self.table, column, "users"):
+            refs = "tenant_refs" if refers_to(self.table, column, "tenants") else "user_refs"
+            values = f"select r.value, t.id from kept.refs as r left join landing.{refs} as t on t.ref = r.value"
+            orphan = "id is null"
+        else:
+            values = f"select r.value as {name(column.name)} from kept.refs as r"
+            orphan = self._orphan(column)
+        return self._row(
+            f"select count(*) from ({values} where r.column_name = {literal(column.name)}) where {orphan}"
+        )[0] > 0  # fmt: skip
 
     def _failing(self, rule: Rule) -> str | None:
         """SQL that is true for a row that breaks the rule; None for rules that are not about single rows."""
@@ -545,19 +678,33 @@ class _TableValidation:
         """In tables whose rows stay, a row that a completed night accepted stays though it breaks a rule by now: what
         was billed by it would change. Whoever changed the rule, or what the row refers to, is told."""
         nights = self.whole.state.nights
-        if not (self.table.rows_stay and nights and self.found_failing):
+        if not self.table.rows_stay:
             return
+        self.connection.execute("create or replace temp table stayed (rule varchar, file_id integer, _row bigint)")
+        if not (nights and self.found_failing):
+            return
+        failing = f"select file_id, _row from landing.failing where table_name = {literal(self.table.name)}"
         kept = (
             f"x.table_name = {literal(self.table.name)} and {self._leaving()}"
-            f" and exists (select 1 from {self.rows} as r where"
+            f" and exists (select 1 from {self._among(f'({failing})')} as r where"
             f" r.file_id = x.file_id and r._row = x._row and r._known_night <= {day(nights[-1].night)})"
         )
-        counts = self.connection.execute(
-            f"select x.rule, count(*) from landing.failing as x where {kept} group by x.rule order by x.rule"
-        ).fetchall()
-        if counts:
-            self.connection.execute(f"delete from landing.failing as x where {kept}")
-        for rule, count in counts:
+        self.connection.execute(
+            "create or replace temp table stayed as select x.rule, x.file_id, x._row from landing.failing as x"
+            f" where {kept}"
+        )
+        self.connection.execute(
+            f"delete from landing.failing as x using stayed as s where x.table_name = {literal(self.table.name)}"
+            " and x.rule = s.rule and x.file_id = s.file_id and x._row = s._row"
+        )
+
+    def _warn_of_accepted_rows(self) -> None:
+        if not self.table.rows_stay:
+            return
+        stayed = "kept.stayed" if self.months else "(select rule, count(*) as events from stayed group by rule)"
+        for rule, count in self.connection.execute(
+            f"select rule, cast(sum(events) as bigint) from {stayed} group by rule order by rule"
+        ).fetchall():
             rows = "1 row that an earlier night accepted breaks" if count == 1 else (
                 f"{count} rows that an earlier night accepted break"
             )  # fmt: skip
@@ -586,15 +733,21 @@ class _TableValidation:
         values = " ".join(f"when {literal(rule.name)} then {self._shown(rule)}" for rule in rules if rule.column)
         received = [c.name for c in table.columns if c.origin != "derived" or c.name == "tenant_ref"]
         fields = ", ".join(f"{literal(column)}: r.{name(column)}" for column in received)
-        self.connection.execute(
-            f"insert into landing.quarantine select {literal(table.name)}, r._source_file, r._source_line, x.rule,"
-            f" {f'case x.rule {columns} end' if columns else 'null'},"
-            f" {f'case x.rule {values} end' if values else 'null'},"
-            f" case x.rule {reasons} end, cast(to_json({{{fields}}}) as varchar),"
-            f" {when_sql(table, 'r.') or 'cast(null as timestamp)'}"
+        leaving = (
+            f"select {'x.file_id, x._row, ' if self.months else ''}{literal(table.name)} as table_name,"
+            " r._source_file as source_file, r._source_line as source_line, x.rule as rule,"
+            f" {f'case x.rule {columns} end' if columns else 'null'} as column_name,"
+            f" {f'case x.rule {values} end' if values else 'null'} as value,"
+            f" case x.rule {reasons} end as reason, cast(to_json({{{fields}}}) as varchar) as row_json,"
+            f" {when_sql(table, 'r.') or 'cast(null as timestamp)'} as received_at"
             f" from {found} as x join {self._among(f'(select file_id, _row from {found} as x where {where})')} as r"
             f" on r.file_id = x.file_id and r._row = x._row where {where}"
         )
+        if self.months:
+            self.connection.execute(f"create or replace temp table leaving as {leaving}")
+            self.connection.execute("insert into quarantined from leaving")
+            leaving = "select * exclude (file_id, _row) from leaving"
+        self.connection.execute(f"insert into landing.quarantine {leaving}")
 
     def _shown(self, rule: Rule) -> str:
         """SQL of the value that a rule is about."""
@@ -680,13 +833,13 @@ class _TableValidation:
         found = dict.fromkeys(columns_of, True)
         if columns_of and rows <= _FEW_HASHES:
             counts = list(dict.fromkeys(f"count(distinct hash({', '.join(c)}))" for c in columns_of.values()))
-            total, *distinct = self._row(f"select count(*), {', '.join(counts)} from {self.rows}")
+            total, *distinct = self._row(f"select count(*), {', '.join(counts)} from {self.tried}")
             of = dict(zip(counts, distinct, strict=True))
             found = {rule: of[f"count(distinct hash({', '.join(c)}))"] < total for rule, c in columns_of.items()}
         candidates = {}
         for index, rule_id in enumerate(rule_id for rule_id, is_repeated in found.items() if is_repeated):
             looked_at, columns, target = self._columns_of(rule_id), columns_of[rule_id], f"candidates_{index}"
-            if versions.find_repeated(self.connection, looked_at, self._landed_rows(), columns, "repeated"):
+            if versions.find_repeated(self.connection, looked_at, rows, columns, "repeated"):
                 versions.find_candidates(self.connection, looked_at, columns, "repeated", target)
                 candidates[rule_id] = target
         return candidates
@@ -694,11 +847,12 @@ class _TableValidation:
     def _columns_of(self, rule_id: str) -> str:
         """SQL of the rows with what a rule about sets of rows looks at, in parentheses or a name."""
         if self.is_copied:
-            return self.rows
+            return self.tried
         rule = next(rule for rule in self.rules if rule.rule_id == rule_id)
         only = {*self.table.key, "occurred_at"} if rule.kind == "key" else set(rule.params["columns"])
         only |= {"tenant_ref"} if self.table.tenant in only else set()
-        return f"({self.files.with_columns(self.table, self._resolved(only))})"
+        portion = self.months.portion() if self.months else None
+        return f"({self.files.with_columns(self.table, self._resolved(only), portion)})"
 
     def _landed_rows(self) -> int:
         return sum(version.rows for version in self.whole.state.versions if version.table == self.table.name)
@@ -818,12 +972,15 @@ class _TableValidation:
             ).fetchall()
         warned = [rule.name for rule in self.rules if rule.severity == "warn"]
         if self.found_failing and warned:
+            failing = (
+                f"(select rule, file_id, _row from landing.failing where table_name = {table}"
+                f" and rule in ({', '.join(map(literal, warned))}))"
+            )
             keys = ", ".join(f"cast(r.{name(column)} as varchar)" for column in shown)
             rows += self.connection.execute(
                 f"select *, count(*) over (partition by rule) as n from (select x.rule, r._source_file as file,"
-                f" r._source_line as line, [{keys}] as keys from landing.failing as x join {self.rows} as r"
-                f" on r.file_id = x.file_id and r._row = x._row where x.table_name = {table}"
-                f" and x.rule in ({', '.join(map(literal, warned))})) qualify {ranked} order by rule, file, line"
+                f" r._source_line as line, [{keys}] as keys from {failing} as x join {self._among(failing)} as r"
+                f" on r.file_id = x.file_id and r._row = x._row) qualify {ranked} order by rule, file, line"
             ).fetchall()
         for rule, file, line, keys_of_row, count in rows:
             keyed = zip(shown, keys_of_row, strict=True)

@@ -25,7 +25,7 @@ _HASHES_AT_ONCE = 1 << 27
 def key_columns(table: Table) -> list[str]:
     """SQL of what tells the rows of a table apart, over its own columns."""
     key = [_tenant(table, column) for column in table.key]
-    if table.duplicates == "first_known" and table.event_time == "occurred_at":
+    if table.is_keyed_by_month:
         # An event id seen again in another service month is another event.
         key.append("date_trunc('month', occurred_at)")
     return key

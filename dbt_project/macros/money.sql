@@ -108,16 +108,3 @@
 {% macro amount_text(amount) -%}
     rtrim(rtrim(cast(cast({{ amount }} as decimal(38, 12)) as {{ dbt.type_string() }}), '0'), '.')
 {%- endmacro %}
-
-{#- A hash of two texts that is quick to count; texts that differ may have the same. -#}
-{% macro hash_64(first, second) -%}
-    {{ return(adapter.dispatch('hash_of_two', 'loompin')(first, second)) }}
-{%- endmacro %}
-
-{% macro default__hash_of_two(first, second) -%}
-    {{ content_hash([first, second]) }}
-{%- endmacro %}
-
-{% macro duckdb__hash_of_two(first, second) -%}
-    hash({{ first }}, {{ second }})
-{%- endmacro %}

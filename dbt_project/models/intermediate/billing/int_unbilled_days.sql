@@ -3,34 +3,12 @@
 with
 
 -- Whether usage can be billed depends on its day and item alone: it needs a subscription, and a set that rates it.
-unbilled_days as (
-
-    select
-        days.tenant_id,
-        days.driver_key,
-        days.usage_date,
-        days.service_month
-    from {{ ref('int_usage_days') }} as days
-    left join {{ ref('int_usage_prices') }} as prices
-        on
-            days.tenant_id = prices.tenant_id
-            and days.driver_key = prices.item_key
-            and days.service_month = prices.service_month
-            and days.usage_date >= prices.day_from
-            and days.usage_date < prices.day_to
-            and prices.billed_to = date '9999-12-31'
-    where prices.tenant_id is null
-    group by days.tenant_id, days.driver_key, days.usage_date, days.service_month
-    having sum(days.events) > 0
-
-),
-
 unbilled_reasons as (
 
     select
-        unbilled_days.tenant_id,
-        unbilled_days.driver_key,
-        unbilled_days.usage_date,
+        unpriced_days.tenant_id,
+        unpriced_days.driver_key,
+        unpriced_days.usage_date,
         case when subscribed.tenant_id is null then 'no_subscription' else 'unpriced' end as rule,
         case
             when subscribed.tenant_id is null
@@ -41,13 +19,13 @@ unbilled_reasons as (
                 'no price book of the tenant has a price in ' || coalesce(subscribed.currency, 'its currency')
                 || ' on this day; add one'
         end as reason
-    from unbilled_days
+    from {{ ref('int_unpriced_days') }} as unpriced_days
     left join {{ ref('int_subscribed_days') }} as subscribed
         on
-            unbilled_days.tenant_id = subscribed.tenant_id
-            and unbilled_days.service_month = subscribed.service_month
-            and unbilled_days.usage_date >= subscribed.day_from
-            and unbilled_days.usage_date < subscribed.day_to
+            unpriced_days.tenant_id = subscribed.tenant_id
+            and unpriced_days.service_month = subscribed.service_month
+            and unpriced_days.usage_date >= subscribed.day_from
+            and unpriced_days.usage_date < subscribed.day_to
             and subscribed.billed_to = date '9999-12-31'
     left join {{ ref('int_price_profiles') }} as profiles
         on
@@ -63,9 +41,9 @@ unbilled_reasons as (
             and profiles.service_month = choices.service_month
             and profiles.first_close = choices.first_close
             and not choices.is_plan
-            and unbilled_days.driver_key = choices.item_key
-            and unbilled_days.usage_date >= choices.day_from
-            and unbilled_days.usage_date < choices.day_to
+            and unpriced_days.driver_key = choices.item_key
+            and unpriced_days.usage_date >= choices.day_from
+            and unpriced_days.usage_date < choices.day_to
 
 ),
 

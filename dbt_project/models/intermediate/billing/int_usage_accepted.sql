@@ -12,7 +12,7 @@ counted as (
         prices.service_month,
         usage.events,
         usage.quantity,
-        usage.quantity * drivers.unit_cost as cost,
+        usage.cost,
         case
             when greatest(usage.known_close, prices.billed_from) <= {{ night() }} and prices.billed_to > {{ night() }}
                 then 1
@@ -22,19 +22,14 @@ counted as (
             when prices.billed_to > {{ draft_date() }} then 1
             else 0
         end as is_accepted
-    from {{ ref('int_usage_days') }} as usage
+    from {{ ref('int_usage_runs') }} as usage
     inner join {{ ref('int_usage_prices') }} as prices
         on
             usage.tenant_id = prices.tenant_id
-            and usage.driver_key = prices.item_key
+            and usage.item_key = prices.item_key
             and usage.service_month = prices.service_month
-            and usage.usage_date >= prices.day_from
-            and usage.usage_date < prices.day_to
-    left join {{ ref('stg_cost_drivers') }} as drivers
-        on
-            usage.driver_key = drivers.driver_key
-            and usage.usage_date >= drivers.used_from
-            and usage.usage_date < drivers.used_to
+            and usage.day_from = prices.day_from
+            and usage.day_to = prices.day_to
     where usage.known_close < prices.billed_to
 
 )

@@ -3,7 +3,7 @@ with
 
 cancelling as (
 
-    select * from {{ ref('stg_usage_events') }}
+    select * from {{ ref('stg_usage_cancelling') }}
     where cancels_event_id is not null
 
 ),
@@ -30,7 +30,7 @@ cancelled as (
         events.usage_date,
         events.quantity,
         events.known_night
-    from {{ ref('stg_usage_events') }} as events
+    from {{ ref('stg_usage_cancelling') }} as events
     inner join named
         on
             events.tenant_id = named.tenant_id

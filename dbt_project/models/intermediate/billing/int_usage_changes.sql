@@ -12,14 +12,14 @@ added as (
         usage.known_close,
         sum(usage.quantity) as quantity,
         sum(usage.events) as events
-    from {{ ref('int_usage_days') }} as usage
+    from {{ ref('int_usage_runs') }} as usage
     inner join {{ ref('int_usage_prices') }} as prices
         on
             usage.tenant_id = prices.tenant_id
-            and usage.driver_key = prices.item_key
+            and usage.item_key = prices.item_key
             and usage.service_month = prices.service_month
-            and usage.usage_date >= prices.day_from
-            and usage.usage_date < prices.day_to
+            and usage.day_from = prices.day_from
+            and usage.day_to = prices.day_to
             and usage.known_close < prices.billed_to
     group by prices.usage_price_number, usage.known_close
 

@@ -1,21 +1,28 @@
 -- One row a tenant, driver, usage day and invoice date that first knows it: the usage that became known for that date.
 -- A use counts when it is known; a cancelled one is taken back when its cancellation is. Nothing downstream reads
--- events.
+-- events. A month is made anew only if its fingerprint changed.
+{{ config(**by_service_month('stg_usage_months')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('stg_usage_months') }}
+
+),
 
 uses as (
 
     select
         tenant_id,
-        {{ dbt.any_value('tenant_slug') }} as tenant_slug,
+        tenant_slug,
         driver_key,
         usage_date,
         {{ closing_of('known_night') }} as known_close,
-        sum(quantity) as quantity,
-        count(*) as events
-    from {{ ref('stg_usage_events') }}
-    where cancels_event_id is null
-    group by tenant_id, driver_key, usage_date, {{ closing_of('known_night') }}
+        quantity,
+        events
+    from {{ ref('stg_usage_sums') }}
+    where service_month in (select months.service_month from months)
 
 ),
 
@@ -34,7 +41,9 @@ changes as (
         -cancelled_quantity as quantity,
         -1 as events
     from {{ ref('int_usage_cancellations') }}
-    where status = 'cancellation'
+    where
+        status = 'cancellation'
+        and {{ month_of('cancelled_usage_date') }} in (select months.service_month from months)
 
 )
 

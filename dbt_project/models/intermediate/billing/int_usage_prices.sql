@@ -1,18 +1,6 @@
 -- One row a tenant, used item, service month and run of days, with the price set that rates its usage, in which
 -- currency, and the invoice dates that bill it so: from `billed_from` to before `billed_to`. Days that no subscription
 -- covers, or that no whole set prices, are not here.
-with
-
-used as (
-
-    select distinct
-        tenant_id,
-        driver_key as item_key,
-        service_month
-    from {{ ref('int_usage_days') }}
-
-)
-
 select
     row_number() over (
         order by
@@ -29,7 +17,7 @@ select
     choices.price_set_id,
     greatest(subscribed.billed_from, choices.price_close) as billed_from,
     subscribed.billed_to
-from used
+from {{ ref('int_used_items') }} as used
 inner join {{ ref('int_subscribed_days') }} as subscribed
     on
         used.tenant_id = subscribed.tenant_id

@@ -203,7 +203,7 @@ select
     cast(percentiles.minutes_late_max as bigint) as minutes_late_max
 from received
 left join percentiles on received.service_month = percentiles.service_month
-left join {{ ref('int_repeated_ids') }} as repeated on received.service_month = repeated.service_month
+left join {{ ref('stg_repeated_ids') }} as repeated on received.service_month = repeated.service_month
 
 union all
 

@@ -1,4 +1,13 @@
+-- A month is made anew only if its usage or its costs changed.
+{{ config(**by_service_month('int_costed_months', 'usage_date')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('int_costed_months') }}
+
+),
 
 usage as (
 
@@ -10,6 +19,7 @@ usage as (
         cast(sum(quantity) as decimal(38, 6)) as quantity,
         cast(sum(events) as bigint) as events
     from {{ ref('int_usage_days') }}
+    where service_month in (select months.service_month from months)
     group by tenant_id, usage_date, driver_key
     having sum(events) > 0
 

@@ -1,0 +1,50 @@
+{#-
+  Service months made anew only when what they are made of changed. Such a model names a relation of fingerprints
+  (service_month, fingerprint), makes the months whose fingerprint is not the one it last made them under, and keeps the
+  others; whatever it held before, it holds the same afterwards. Under which fingerprints a model made its months stands
+  in kept.made_months, which the loader empties when the code changes. What does not belong here: what a fingerprint says
+  (the loader's service_months.py, int_priced_months).
+-#}
+
+{#- The configuration of such a model: the relation of its fingerprints, and the column that tells the month of a row. -#}
+{% macro by_service_month(fingerprints, day='service_month') %}
+    {{- return({
+        'materialized': 'incremental',
+        'incremental_strategy': 'append',
+        'on_schema_change': 'append_new_columns',
+        'pre_hook': "{{ forget_changed_months('" ~ fingerprints ~ "', '" ~ day ~ "') }}",
+        'post_hook': "{{ remember_months('" ~ fingerprints ~ "') }}",
+    }) -}}
+{% endmacro %}
+
+{#- A query of the months that the model has as they are now. -#}
+{% macro months_as_before(fingerprints) -%}
+    select made.service_month from kept.made_months as made
+    inner join {{ ref(fingerprints) }} as told
+        on made.service_month = told.service_month and made.fingerprint = told.fingerprint
+    where made.relation = '{{ this.identifier }}'
+{%- endmacro %}
+
+{#- Remove the months that are to be made anew, or are no more. -#}
+{% macro forget_changed_months(fingerprints, day) -%}
+    {%- if is_incremental() -%}
+    delete from {{ this }}
+    where {{ day if day == 'service_month' else month_of(day) }} not in ({{ months_as_before(fingerprints) }})
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Note under which fingerprints the model has its months. -#}
+{% macro remember_months(fingerprints) -%}
+    delete from kept.made_months where relation = '{{ this.identifier }}';
+    insert into kept.made_months
+    select '{{ this.identifier }}', service_month, fingerprint from {{ ref(fingerprints) }}
+{%- endmacro %}
+
+{#- A query of the months that the model makes: service_month. -#}
+{% macro months_to_make(fingerprints) -%}
+    select service_month
+    from {{ ref(fingerprints) }}
+    {%- if is_incremental() %}
+    where service_month not in ({{ months_as_before(fingerprints) }})
+    {%- endif %}
+{%- endmacro %}

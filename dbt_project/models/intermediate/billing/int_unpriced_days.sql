@@ -1,0 +1,31 @@
+-- One row a tenant, driver and day with usage that no subscription covers, or that no price rates as of the night. A month
+-- is made anew only if its usage or its runs of days changed.
+{{ config(**by_service_month('int_priced_months')) }}
+
+with
+
+months as (
+
+    {{ months_to_make('int_priced_months') }}
+
+)
+
+select
+    days.tenant_id,
+    days.driver_key,
+    days.usage_date,
+    days.service_month
+from {{ ref('int_usage_days') }} as days
+left join {{ ref('int_usage_prices') }} as prices
+    on
+        days.tenant_id = prices.tenant_id
+        and days.driver_key = prices.item_key
+        and days.service_month = prices.service_month
+        and days.usage_date >= prices.day_from
+        and days.usage_date < prices.day_to
+        and prices.billed_to = date '9999-12-31'
+where
+    days.service_month in (select months.service_month from months)
+    and prices.tenant_id is null
+group by days.tenant_id, days.driver_key, days.usage_date, days.service_month
+having sum(days.events) > 0
