@@ -251,7 +251,8 @@ def explain_invoice(
     invoice.
     """
     with _command(debug) as settings:
-        from loompin import explain, output
+        from loompin import explain_invoice as explain
+        from loompin import output
 
         if as_json:
             output.write_object(explain.invoice_plain(settings, invoice, events))
@@ -273,7 +274,7 @@ def explain_driver(
     Ends with 2 if there is no such topic or survey.
     """
     with _command(debug) as settings:
-        from loompin import explain
+        from loompin import explain_score as explain
 
         for part in explain.driver(settings, topic, survey):
             _say(part)
