@@ -55,7 +55,8 @@ app = typer.Typer(
 explain_app = typer.Typer(
     rich_markup_mode="markdown",
     help="Explain a published figure down to what it is made of.",
-    epilog="Examples: loompin explain invoice INV-24-002 --events; loompin explain driver 'Shipping Speed'",
+    epilog="Examples: loompin explain invoice INV-24-002 --events; loompin explain driver 'Shipping Speed';"
+    " loompin explain segment 'Churn Risks'; loompin explain score Support",
     no_args_is_help=True,
 )
 app.add_typer(explain_app, name="explain")
@@ -251,7 +252,8 @@ def explain_invoice(
     invoice.
     """
     with _command(debug) as settings:
-        from loompin import explain, output
+        from loompin import explain_invoice as explain
+        from loompin import output
 
         if as_json:
             output.write_object(explain.invoice_plain(settings, invoice, events))
@@ -260,23 +262,106 @@ def explain_invoice(
                 _say(part)
 
 
-@explain_app.command("driver", epilog="Example: loompin explain driver 'Shipping Speed' --survey sur_001")
+_Every = Annotated[
+    bool, typer.Option("--all", help="Show all rows behind the figure, not the most telling ones alone.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with everything.")]
+
+
+@explain_app.command(
+    "driver",
+    epilog="Examples: loompin explain driver 'Shipping Speed' --survey sur_001; loompin explain driver tax_002 --tenant"
+    " acme_1 --all; loompin explain driver tax_002 --json | jq '.drivers[].responses[].mentions'",
+)
 def explain_driver(
     topic: Annotated[
         str, typer.Argument(metavar="TOPIC", help="Topic id or its name, such as tax_002 or 'Shipping Speed'.")
     ],
     survey: Annotated[str | None, typer.Option(help="Only this survey.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant, by id, slug or name.")] = None,
+    every: _Every = False,
+    as_json: _Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show how a topic moves the sentiment of surveys: the two means, the responses that count, the words in them.
+    """Show how a topic moves the sentiment of surveys and the CSAT of tenants, down to the words.
 
-    Ends with 2 if there is no such topic or survey.
+    The arithmetic of the impact, its interval and trend; the words found with the version of their alias; and the
+    responses that bring most to it, each with whose score it is, its contribution and its redacted text, the words
+    marked and with their offsets. Contributions add up to the impact.
+
+    Sums are added anew; one that is not as published is shown as DIFFERENCE. Ends with 2 if there is no such topic,
+    survey or tenant.
     """
     with _command(debug) as settings:
-        from loompin import explain
+        from loompin import explain_score as explain
 
-        for part in explain.driver(settings, topic, survey):
-            _say(part)
+        if as_json:
+            _object(explain.driver_plain(settings, topic, survey, tenant, every))
+        else:
+            for part in explain.driver(settings, topic, survey, tenant, every):
+                _say(part)
+
+
+@explain_app.command(
+    "segment",
+    epilog="Examples: loompin explain segment 'Churn Risks'; loompin explain segment seg_005 --all;"
+    " loompin explain segment seg_005 --json | jq .added_anew",
+)
+def explain_segment(
+    segment: Annotated[
+        str, typer.Argument(metavar="SEGMENT", help="Segment id or its name, such as seg_005 or 'Churn Risks'.")
+    ],
+    every: _Every = False,
+    as_json: _Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show how the members of a segment feel, down to what they said.
+
+    The arithmetic of the net sentiment and its interval, emotions, what the feedback is about, and the strongest
+    feedback: whose score it is, its contribution, its redacted text, the topics with their words and offsets.
+
+    Sums are added anew; one that is not as published is shown as DIFFERENCE. Ends with 2 if there is no such segment.
+    """
+    with _command(debug) as settings:
+        from loompin import explain_score as explain
+
+        if as_json:
+            _object(explain.segment_plain(settings, segment, every))
+        else:
+            for part in explain.segment(settings, segment, every):
+                _say(part)
+
+
+@explain_app.command(
+    "score",
+    epilog="Examples: loompin explain score Support; loompin explain score 'Service Ops' --tenant acme_1 --all;"
+    " loompin explain score Revenue --json | jq '.measures[] | {measure, contribution}'",
+)
+def explain_score(
+    category: Annotated[
+        str,
+        typer.Argument(metavar="CATEGORY", help="Category of the executive view or its title, such as Support."),
+    ],
+    tenant: Annotated[
+        str | None, typer.Option(help="Of this tenant, by id, slug or name; else of the platform.")
+    ] = None,
+    every: _Every = False,
+    as_json: _Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what an executive score is made of: measures, their points and weights, and the rows behind each figure.
+
+    Sums are added anew; one that is not as published is shown as DIFFERENCE. Ends with 2 if there is no such category
+    or tenant.
+    """
+    with _command(debug) as settings:
+        from loompin import explain_score as explain
+
+        if as_json:
+            _object(explain.score_plain(settings, category, tenant, every))
+        else:
+            for part in explain.score(settings, category, tenant, every):
+                _say(part)
 
 
 @app.command(epilog=f"Examples: loompin reproduce INV-24-002; loompin reproduce INV-24-002 --json. {_STATUSES}")
@@ -465,6 +550,12 @@ def _say(part: object) -> None:
         output.console().print(output.safe(part), soft_wrap=True)
     else:
         output.console().print(part)
+
+
+def _object(value: object) -> None:
+    from loompin import output
+
+    output.write_object(value)
 
 
 def _planned(settings: Settings, night: date) -> NightPlan:

@@ -172,8 +172,8 @@ def build(
     try:
         with contextlib.closing(landing.connect(temp=settings.scratch, database=working)) as connection:
             connection.execute(f"attach {literal(str(warehouse))} as warehouse (read_only)")
-            _require(connection, expected)
-            tables = [table for table in expected if table != line_events.TABLE]
+            views = _require(connection, expected)
+            tables = [table for table in expected if table not in views and table != line_events.TABLE]
             counts = _copy_marts(connection, tables)
             _judge_billing(connection, expectations, night)
             counts |= _copy_run_tables(connection, contracts, night, run_id, code_version)
@@ -182,9 +182,11 @@ def build(
             _check_counts(counts, contents)
             _check_masked(connection, contracts, contents, tables)
             events = _link_line_events(connection, settings) if line_events.TABLE in expected else None
+            made = _views(connection, views)
             connection.execute("detach warehouse")
+            _make_views(connection, made)
             connection.execute("checkpoint")
-        _check_readable(working, set(counts), events, night)
+        _check_readable(working, set(counts), views, events, night)
         months.keep()
     except BaseException:
         _remove(working)
@@ -227,8 +229,8 @@ def _remove(working: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _require(connection: duckdb.DuckDBPyConnection, expected: Collection[str]) -> None:
-    """Every mart is a table of the warehouse. A view would read the sources, unmasked, whenever it is asked."""
+def _require(connection: duckdb.DuckDBPyConnection, expected: Collection[str]) -> list[str]:
+    """Every mart is in the warehouse; those that are views, the events of invoice lines aside."""
     found = dict(
         connection.execute(
             "select table_name, table_type from information_schema.tables"
@@ -247,9 +249,35 @@ def _require(connection: duckdb.DuckDBPyConnection, expected: Collection[str]) -
     missing = sorted(set(STEPS_READ) - steps)
     if missing:
         raise NotPublishable(f"the warehouse lacks {' and '.join(missing)}; derive the models of billing first")
-    views = sorted(table for table in expected if found[table] != "BASE TABLE" and table != line_events.TABLE)
-    if views:
-        raise NotPublishable(f"{', '.join(views[:5])} must be materialized as a table to be published")
+    return sorted(table for table in expected if found[table] != "BASE TABLE" and table != line_events.TABLE)
+
+
+def _views(connection: duckdb.DuckDBPyConnection, views: Collection[str]) -> dict[str, str]:
+    """SQL that makes each view with its comments: as in the warehouse, but for the name of the database."""
+    texts = dict(
+        connection.execute(
+            "select view_name, sql from duckdb_views() where database_name = 'warehouse' and schema_name = 'main'"
+        ).fetchall()
+    )
+    comments = _comments(connection)
+    return {
+        view: texts[view].replace("warehouse.main.", "main.") + "; ".join(_commenting(comments, [view], "view"))
+        for view in sorted(views)
+    }
+
+
+def _make_views(connection: duckdb.DuckDBPyConnection, views: dict[str, str]) -> None:
+    """Make the views over published tables: they hold no rows, so that there is nothing to mask in them.
+
+    The warehouse is not attached any more, so that a view that reads anything else (the sources, unmasked) fails.
+    """
+    for view, sql in views.items():
+        try:
+            connection.execute(sql)
+        except duckdb.Error as error:
+            raise NotPublishable(
+                f"the view {view} reads more than published tables; it must be materialized as a table"
+            ) from error
 
 
 def _link_line_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> LineEvents:
@@ -261,35 +289,18 @@ def _link_line_events(connection: duckdb.DuckDBPyConnection, settings: Settings)
     except line_events.Incomplete as error:
         raise NotPublishable(str(error)) from error
     line_events.view(connection, found)
-    told = connection.execute(
-        "select '' as column_name, comment from duckdb_views() where database_name = 'warehouse'"
-        f" and schema_name = 'main' and view_name = {literal(line_events.TABLE)} and comment is not null"
-        " union all select column_name, comment from duckdb_columns() where database_name = 'warehouse'"
-        f" and schema_name = 'main' and table_name = {literal(line_events.TABLE)} and comment is not null"
-    ).fetchall()
-    for column, comment in told:
-        thing = f"column {name(line_events.TABLE)}.{name(column)}" if column else f"view {name(line_events.TABLE)}"
-        connection.execute(f"comment on {thing} is {literal(comment)}")
+    connection.execute("; ".join(_commenting(_comments(connection), [line_events.TABLE], "view")))
     return found
 
 
 def _copy_marts(connection: duckdb.DuckDBPyConnection, expected: Collection[str]) -> dict[str, int]:
     """Copy the marts with their comments; the rows that each has in the warehouse."""
     run = connection.execute
-    comments = {
-        (table, column): comment
-        for table, column, comment in run(
-            "select table_name, '' as column_name, comment from duckdb_tables()"
-            " where database_name = 'warehouse' and schema_name = 'main'"
-            " union all select table_name, column_name, comment from duckdb_columns()"
-            " where database_name = 'warehouse' and schema_name = 'main'"
-        ).fetchall()
-        if comment is not None
-    }
+    comments = _comments(connection)
     run("begin")
     for table in sorted(expected):
         run(f"create table {name(table)} as from warehouse.main.{name(table)}")
-    run("; ".join(_comment(table, column, told) for (table, column), told in comments.items() if table in expected))
+    run("; ".join(_commenting(comments, expected)))
     run("commit")
     counts = " union all ".join(
         f"select {literal(table)}, count(*) from warehouse.main.{name(table)}" for table in expected
@@ -297,9 +308,26 @@ def _copy_marts(connection: duckdb.DuckDBPyConnection, expected: Collection[str]
     return dict(run(counts).fetchall())
 
 
-def _comment(table: str, column: str, text: str) -> str:
-    thing = f"column {name(table)}.{name(column)}" if column else f"table {name(table)}"
-    return f"comment on {thing} is {literal(text)}"
+def _comments(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], str]:
+    """The comments of the marts in the warehouse, by table (or view) and column; the empty one is the table's own."""
+    found = connection.execute(
+        "select table_name, '' as column_name, comment from duckdb_tables()"
+        " where database_name = 'warehouse' and schema_name = 'main'"
+        " union all select view_name, '', comment from duckdb_views()"
+        " where database_name = 'warehouse' and schema_name = 'main'"
+        " union all select table_name, column_name, comment from duckdb_columns()"
+        " where database_name = 'warehouse' and schema_name = 'main'"
+    ).fetchall()
+    return {(table, column): comment for table, column, comment in found if comment is not None}
+
+
+def _commenting(comments: dict[tuple[str, str], str], wanted: Collection[str], kind: str = "table") -> list[str]:
+    """Statements that put comments on some tables, or views."""
+    return [
+        f"comment on {f'column {name(table)}.{name(column)}' if column else f'{kind} {name(table)}'} is {literal(told)}"
+        for (table, column), told in comments.items()
+        if table in wanted
+    ]
 
 
 def _judge_billing(connection: duckdb.DuckDBPyConnection, expectations: Expectations, night: date) -> None:
@@ -381,7 +409,8 @@ def _copy_run_tables(
         f" {literal(duckdb.__version__)} as duckdb_version"
     )
     for table, (about, columns_told) in _RUN_TABLES.items():
-        run("; ".join(_comment(table, column, told) for column, told in {"": about, **columns_told}.items()))
+        told = {(table, column): text for column, text in {"": about, **columns_told}.items()}
+        run("; ".join(_commenting(told, [table])))
     run("commit")
     _check_conservation(connection)
     counts = " union all ".join(
@@ -542,14 +571,16 @@ def _first(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
     return None if row is None else row[0]
 
 
-def _check_readable(working: Path, tables: set[str], events: LineEvents | None, night: date) -> None:
+def _check_readable(
+    working: Path, tables: set[str], views: Collection[str], events: LineEvents | None, night: date
+) -> None:
     """The closed file opens as an analyst will open it and holds what it should."""
     if working.with_name(working.name + ".wal").exists():
         raise NotPublishable("the new file was not written out; run the night again")
     with contextlib.closing(duckdb.connect(str(working), read_only=True)) as connection:
         found = connection.execute("select table_name, table_type from information_schema.tables").fetchall()
-        views = {(line_events.TABLE, "VIEW")} if events else set()
-        if {(table, "BASE TABLE") for table in tables} | views != set(found):
+        made = {(view, "VIEW") for view in [*views, *([line_events.TABLE] if events else [])]}
+        if {(table, "BASE TABLE") for table in tables} | made != set(found):
             raise NotPublishable("the new file does not hold the tables that were copied; run the night again")
         if events and _first(connection, f"select count(*) from {name(line_events.TABLE)}") != events.rows:
             raise NotPublishable("the events of invoice lines cannot all be read; run the night again")

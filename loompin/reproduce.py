@@ -13,7 +13,7 @@ from typing import Any
 
 from loompin import night as nights
 from loompin import output, reading, scratch
-from loompin.explain import unknown_invoice
+from loompin.explain_invoice import unknown_invoice
 from loompin.failures import UnknownId
 from loompin.record import Record
 from loompin.settings import Settings

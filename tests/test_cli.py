@@ -106,7 +106,7 @@ def published(home: Path) -> Path:
 
 COMMANDS = (
     ["nightly"], ["check"], ["status"], ["sql"], ["version"], ["explain"], ["reproduce"], ["reprice"],
-    ["explain", "invoice"], ["explain", "driver"],
+    ["explain", "invoice"], ["explain", "driver"], ["explain", "segment"], ["explain", "score"],
 )  # fmt: skip
 
 
@@ -618,6 +618,10 @@ def test_explain_a_driver_down_to_the_words(real: Path, topic: str) -> None:
         ["invoice", "' or 1=1"],
         ["driver", "Nothing"],
         ["driver", "tax_002", "--survey", "sur_999"],
+        ["driver", "tax_002", "--tenant", "acme_9"],
+        ["segment", "Nobody"],
+        ["score", "Nothing"],
+        ["score", "Support", "--tenant", "acme_9"],
     ],
 )
 def test_explain_of_an_unknown_id_is_wrong_usage(real: Path, command: list[str]) -> None:

@@ -174,7 +174,10 @@ def test_no_raw_value_is_in_the_file(settings: Settings, contracts: Contracts) -
             "insert into intermediate.int_billing_quarantine values ('users', 'f', 1, 'overlap', '', '', '', '', null)",
             r"the rows of f do not add up",
         ),
-        ("drop table main.notes; create view main.notes as from source.notes", "notes must be materialized as a table"),
+        (
+            "drop table main.notes; create view main.notes as from source.notes",
+            "the view notes reads more than published tables",
+        ),
     ],
 )
 def test_what_is_wrong_is_not_published(settings: Settings, contracts: Contracts, broken: str, message: str) -> None:
@@ -185,6 +188,24 @@ def test_what_is_wrong_is_not_published(settings: Settings, contracts: Contracts
         build(settings, contracts, "run 2")
     assert settings.published.read_bytes() == before
     assert [path.name for path in settings.published.parent.iterdir()] == ["analytics.duckdb"]
+
+
+def test_a_view_over_published_tables_is_published_as_one(settings: Settings, contracts: Contracts) -> None:
+    change(
+        settings,
+        "create view main.long_notes as select id, 'warehouse.' as place from warehouse.main.notes where id > 1;"
+        " comment on view main.long_notes is 'One row a note.'; comment on column main.long_notes.id is 'Id.'",
+    )
+    published = publish.build(
+        settings, settings.warehouse, NIGHT, "run 1", "v1", expected=[*MARTS, "long_notes"], contracts=contracts
+    )
+    publish.put(published)
+    assert ask(settings, "select * from long_notes order by id") == [(2, "warehouse."), (3, "warehouse.")]
+    assert ask(settings, "select comment from duckdb_views() where view_name = 'long_notes'") == [("One row a note.",)]
+    column = "select comment from duckdb_columns() where table_name = 'long_notes' and column_name = 'id'"
+    assert ask(settings, column) == [("Id.",)]
+    # It holds no rows: what it shows is digested where it stands.
+    assert set(published.digests) == {*MARTS, "quarantine"}
 
 
 def test_a_table_that_is_no_mart_stays_private(settings: Settings, contracts: Contracts) -> None:

@@ -8,3 +8,15 @@
             then 100 * least(greatest(({{ value }} - {{ worst }}) / ({{ best }} - {{ worst }}), 0), 1)
     end
 {%- endmacro %}
+
+{#- The measure of the executive view that a figure of the mart rollups is; null if it is none. -#}
+{% macro executive_measure_of(figure) -%}
+    case {{ figure }}
+        when 'error_rate' then 'database_error_rate'
+        when 'avg_latency' then 'database_latency_ms'
+        when 'csat' then 'agent_csat'
+        when 'avg_handle_time' then 'handle_time_ms'
+        when 'avg_rating' then 'app_rating'
+        when 'crash_free_rate' then 'app_crash_free_rate'
+    end
+{%- endmacro %}

@@ -40,6 +40,7 @@ select distinct
     feedback.entity_type,
     feedback.entity_id,
     feedback.customer_id,
+    feedback.day,
     feedback.score,
     feedback.joy,
     feedback.anger,

@@ -9,5 +9,8 @@ select
     score_source,
     emotion_source,
     text_model,
-    reason
+    reason,
+    customer_id,
+    submitted_on as date,
+    csat
 from {{ ref('int_response_scores') }}

@@ -69,14 +69,7 @@ derived as (
 
     select
         cast(null as {{ dbt.type_string() }}) as tenant_id,
-        case figure
-            when 'error_rate' then 'database_error_rate'
-            when 'avg_latency' then 'database_latency_ms'
-            when 'csat' then 'agent_csat'
-            when 'avg_handle_time' then 'handle_time_ms'
-            when 'avg_rating' then 'app_rating'
-            when 'crash_free_rate' then 'app_crash_free_rate'
-        end as measure,
+        {{ executive_measure_of('figure') }} as measure,
         weighted_mean as value,
         parts_used as n
     from means
@@ -136,25 +129,62 @@ figures as (
             weights.tenant_id is not distinct from derived.tenant_id
             and weights.measure = derived.measure
 
+),
+
+scored as (
+
+    select
+        *,
+        {{ scaled_score('value', 'worst', 'best') }} as score,
+        {{ scaled_score('previous_value', 'worst', 'best') }} as previous_score
+    from figures
+
+),
+
+-- The score of a category as executive_config shows it, before rounding.
+totals as (
+
+    select
+        tenant_id,
+        category,
+        sum(cast(weight as decimal(19, 6))) as weights,
+        {{ mean_of(
+            'sum(cast(score as decimal(18, 9)) * cast(weight as decimal(19, 6)))', 'sum(cast(weight as decimal(19, 6)))'
+        ) }} as score
+    from scored
+    where score is not null
+    group by tenant_id, category
+
 )
 
 select
-    category,
-    measure,
-    source,
-    period_start,
-    value,
-    previous_value,
-    worst,
-    best,
-    weight,
-    {{ scaled_score('value', 'worst', 'best') }} as score,
-    {{ scaled_score('previous_value', 'worst', 'best') }} as previous_score,
-    tenant_id,
-    scope,
-    n,
+    scored.category,
+    scored.measure,
+    scored.source,
+    scored.period_start,
+    scored.value,
+    scored.previous_value,
+    scored.worst,
+    scored.best,
+    scored.weight,
+    scored.score,
+    scored.previous_score,
+    scored.tenant_id,
+    scored.scope,
+    scored.n,
     case
-        when value is null then 'no figure was sent or can be computed'
-        when previous_value is null then 'no period before to compare with'
-    end as reason
-from figures
+        when scored.value is null then 'no figure was sent or can be computed'
+        when scored.previous_value is null then 'no period before to compare with'
+    end as reason,
+    case
+        when scored.score is not null then
+            {{ exact_part(
+                'scored.score * scored.weight / cast(totals.weights as double precision)', 'totals.score',
+                ['scored.tenant_id', 'scored.category', 'scored.score is null'], 'scored.measure'
+            ) | indent(12) }}
+    end as contribution
+from scored
+left join totals
+    on
+        scored.category = totals.category
+        and scored.tenant_id is not distinct from totals.tenant_id

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from loompin import explain, invoice_changes, money, price_sets
+from loompin import explain_invoice, invoice_changes, money, price_sets
 from loompin.failures import UnknownId
 from loompin.output import write_object
 
@@ -47,14 +47,14 @@ def number(book: Book, slug: str, day: str) -> str:
 def told(book: Book, invoice: str, events: bool = False) -> str:
     """All that is shown, as one text without the breaks of lines."""
     console = Console(file=io.StringIO(), width=400)
-    for part in explain.invoice(book.settings, invoice, events):
+    for part in explain_invoice.invoice(book.settings, invoice, events):
         console.print(part)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return " ".join(text.replace("│", " ").split())
 
 
 def line(book: Book, invoice: str, item: str, kind: str) -> dict[str, Any]:
-    found = explain.invoice_plain(book.settings, invoice, False)["lines"]
+    found = explain_invoice.invoice_plain(book.settings, invoice, False)["lines"]
     return next(line for line in found if (line["item_key"], line["line_type"]) == (item, kind))
 
 
@@ -141,7 +141,7 @@ def test_every_invoice_is_explained_without_a_difference(book: Book) -> None:
     for invoice in invoices:
         text = told(book, invoice, events=True)
         assert "DIFFERENCE" not in text, text
-        plain = explain.invoice_plain(book.settings, invoice, True)
+        plain = explain_invoice.invoice_plain(book.settings, invoice, True)
         for found in plain["lines"]:
             if found["events"] is not None:
                 counted = sum(event["quantity"] * event["counts"] for event in found["events"]["all"])
@@ -178,13 +178,15 @@ def test_what_does_not_add_up_is_said(book: Book, change: str, expected: str) ->
 def test_an_unknown_invoice(book: Book) -> None:
     for asked in ("INV-99-999", "' or 1=1", ""):
         with pytest.raises(UnknownId, match="there is no invoice"):
-            list(explain.invoice(book.settings, asked, False))
+            list(explain_invoice.invoice(book.settings, asked, False))
         with pytest.raises(UnknownId):
-            explain.invoice_plain(book.settings, asked, True)
+            explain_invoice.invoice_plain(book.settings, asked, True)
 
 
 def test_json_holds_everything(book: Book) -> None:
-    write_object(explain.invoice_plain(book.settings, number(book, "acme", "2026-03-01"), True), text := io.StringIO())
+    write_object(
+        explain_invoice.invoice_plain(book.settings, number(book, "acme", "2026-03-01"), True), text := io.StringIO()
+    )
     plain = json.loads(text.getvalue(), parse_float=Decimal)
     assert set(plain) == {"invoice", "lines", "lines_amount", "credit_notes_opened", "settled", "changes"}
     assert plain["lines_amount"] == plain["invoice"]["amount"]
@@ -196,7 +198,7 @@ def test_json_holds_everything(book: Book) -> None:
 
 def test_what_changed_is_split_and_adds_up(book: Book) -> None:
     """From January's usage to February's; see the quantities and prices of the priced book."""
-    changes = explain.invoice_plain(book.settings, number(book, "acme", "2026-03-01"), False)["changes"]
+    changes = explain_invoice.invoice_plain(book.settings, number(book, "acme", "2026-03-01"), False)["changes"]
     items = {(change["effect"], change["item_key"]): change["amount"] for change in changes["items"]}
     assert items == {
         # 2,000 -> 3,000 at 0.01; then 0.012 instead of 0.01 for 3,000.
@@ -214,7 +216,7 @@ def test_what_changed_is_split_and_adds_up(book: Book) -> None:
         ("late", "tokens"): Decimal("0.40"),
     }
     assert sum(changes["effects"].values()) == changes["difference"] == sum(items.values())
-    later = explain.invoice_plain(book.settings, number(book, "acme", "2026-04-01"), False)["changes"]
+    later = explain_invoice.invoice_plain(book.settings, number(book, "acme", "2026-04-01"), False)["changes"]
     effects = {effect: amount for effect, amount in later["effects"].items() if amount}
     assert effects["proration"] == Decimal("21.00")
     assert effects["plan"] == Decimal("31.00")
@@ -224,7 +226,7 @@ def test_what_changed_is_split_and_adds_up(book: Book) -> None:
 
 def test_the_first_invoice_has_none_before(book: Book) -> None:
     first = number(book, "gamma", "2026-01-01")
-    assert explain.invoice_plain(book.settings, first, False)["changes"] is None
+    assert explain_invoice.invoice_plain(book.settings, first, False)["changes"] is None
     assert "This is the first invoice of gamma in EUR" in told(book, first)
 
 
