@@ -74,6 +74,7 @@ class DbtProcess:
             "LOOMPIN_WAREHOUSE": str(warehouse),
             "DBT_PROJECT_DIR": str(DBT_PROJECT),
             "DBT_PROFILES_DIR": str(DBT_PROJECT),
+            "DBT_TARGET": "warehouse",
             "DBT_TARGET_PATH": str(self.target),
             "DBT_LOG_PATH": str(settings.dbt_logs),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

@@ -24,6 +24,9 @@ from loompin.settings import DBT_PROJECT, Settings
 _SUFFIXES = {".yml", ".yaml", ".sql", ".md", ".csv", ".py"}
 _KEPT = 5
 
+SEMANTIC = "semantic_manifest.json"
+"""The name that dbt gives the semantic manifest."""
+
 
 class ManifestError(Exception):
     """dbt could not parse the project; the message is dbt's own."""
@@ -40,22 +43,30 @@ def load(settings: Settings) -> Mapping[str, Any]:
 
 def prepare(settings: Settings) -> Path:
     """The path of an up-to-date manifest in the home. Safe to call from several processes at once."""
-    path = settings.dbt_target.parent / "manifests" / f"{fingerprint()}.json"
+    folder = settings.dbt_target.parent / "manifests" / fingerprint()
+    path = folder / "manifest.json"
     if path.exists():
         return path
     settings.prepare()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / ".lock").open("w") as lock:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             outcome = DbtProcess(settings, settings.warehouse).run(["parse"])
             if outcome.status != 0:
                 raise ManifestError("dbt cannot parse the project:\n" + "\n".join(outcome.errors))
-            working = path.with_suffix(f".{os.getpid()}.tmp")
-            shutil.copyfile(settings.dbt_target / "manifest.json", working)
-            working.rename(path)
-            _forget_old(path.parent)
+            working = folder.with_name(f".{folder.name}.{os.getpid()}")
+            working.mkdir()
+            for file in (path.name, SEMANTIC):
+                shutil.copyfile(settings.dbt_target / file, working / file)
+            working.rename(folder)
+            _forget_old(folder.parent)
     return path
+
+
+def semantic(settings: Settings) -> Path:
+    """The path of the semantic manifest, the metrics of MetricFlow, that belongs to the manifest."""
+    return prepare(settings).with_name(SEMANTIC)
 
 
 def fingerprint(project: Path = DBT_PROJECT) -> str:
@@ -79,6 +90,6 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _forget_old(folder: Path) -> None:
-    newest_first = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in newest_first[_KEPT:]:
-        old.unlink(missing_ok=True)
+    made = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    for old in sorted(made, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT:]:
+        shutil.rmtree(old)

@@ -26,7 +26,7 @@ import duckdb
 
 from dagster_project import manifest
 from dagster_project.dbt_process import DbtProcess, NodeResult, Outcome
-from loompin import contracts, dbt_docs, invoice_pdfs, quality_docs, reading, refusals
+from loompin import contracts, dbt_docs, invoice_pdfs, metrics, quality_docs, reading, refusals
 from loompin import night as nights
 from loompin.lock import home_lock
 from loompin.night import Landed, NightPlan
@@ -233,6 +233,8 @@ class NightRun:
         """
         self.refusals(plan)  # a warehouse that was made only to compare is gone afterwards
         self.watch.published = nights.publish(self.settings, plan, self.run_id)
+        if plan.mode != "earlier":
+            metrics.publish(self.settings, manifest.semantic(self.settings))
         return self.watch.published
 
     def write_invoices(self) -> invoice_pdfs.Made:

@@ -475,6 +475,29 @@ def importance(
                 _say(part)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="Examples: loompin metrics list metrics; loompin metrics query --metrics nps,nps_low,nps_high --group-by"
+    " metric_time__month,tenant__slug; loompin metrics query --help. " + _STATUSES,
+)
+def metrics(
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="COMMAND ...", help="A command of MetricFlow's mf with its options.")
+    ],
+    debug: Debug = False,
+) -> None:
+    """Ask metrics of the published file, by tenant, day and topic: MetricFlow's `mf`, offline and read-only.
+
+    `list metrics` tells what there is, `list dimensions --metrics csat` what it can be grouped by, and `query` asks;
+    `query --explain` shows its SQL. Works while a night runs.
+    """
+    with _command(debug) as settings:
+        from loompin import metrics as asking
+
+        status_ = asking.ask(settings, arguments)
+    raise typer.Exit(status_)
+
+
 @app.command(epilog="Example: loompin version")
 def version(debug: Debug = False) -> None:
     """Show the versions of the warehouse, its DuckDB and Python."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -28,6 +29,17 @@ class NothingPublished(Exception):
     """There is no published file yet."""
 
 
+def require_published(settings: Settings) -> Path:
+    """The path of the published file, which is there.
+
+    Raises:
+        NothingPublished: no night has been published in this home.
+    """
+    if not settings.published.exists():
+        raise NothingPublished(f"no night has been published yet: there is no {settings.published}")
+    return settings.published
+
+
 @contextlib.contextmanager
 def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the published file that can neither write nor reach any other file but those that it names.
@@ -37,9 +49,7 @@ def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         NothingPublished: no night has been published in this home.
     """
-    path = settings.published
-    if not path.exists():
-        raise NothingPublished(f"no night has been published yet: there is no {path}")
+    path = require_published(settings)
     with tempfile.TemporaryDirectory(prefix="loompin-query-") as spill:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY_LIMIT,

@@ -50,6 +50,11 @@ class Settings(BaseSettings):
         return self.home / "published" / "analytics.duckdb"
 
     @property
+    def metrics(self) -> Path:
+        """The metrics of the published file: MetricFlow's semantic manifest, beside it."""
+        return self.published.with_name("semantic_manifest.json")
+
+    @property
     def invoices(self) -> Path:
         """A PDF of each final invoice, made once and never written again. Its owner only may read them."""
         return self.home / "invoices"

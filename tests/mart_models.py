@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 from conftest import REPO
 
-MODELS = ("ab_test_results", "customer_health", "int_journey_goals", "journey_edges", "nps_summary")
+MODELS = ("ab_test_results", "customer_health", "int_journey_goals", "journey_edges", "nps_daily", "nps_summary")
 # Columns of the staging and intermediate models that the tests fill; marts and seeds declare theirs.
 STAGING = {
     "stg_customer_events": {

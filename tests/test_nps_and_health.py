@@ -33,7 +33,8 @@ def summary(models: Compiled, scores: Sequence[int | None], status: str = "submi
          "submitted_at": "2026-01-05"}
         for i, score in enumerate(scores)
     ]  # fmt: skip
-    return models.run("nps_summary", nps_events=answers, customers=[{"id": "c", "tenant_id": "a"}])
+    days = models.run("nps_daily", nps_events=answers, customers=[{"id": "c", "tenant_id": "a"}])
+    return models.run("nps_summary", nps_daily=days)
 
 
 def test_variance_is_that_of_the_population(models: Compiled) -> None:

@@ -1,33 +1,19 @@
 with
 
-answers as (
-
-    select
-        customers.tenant_id,
-        {{ month_of('coalesce(answers.submitted_at, answers.received_at)') }} as month,
-        answers.channel,
-        coalesce(lower(answers.status) = 'submitted', false) as is_submitted,
-        answers.score between 0 and 10 as is_valid,
-        answers.score
-    from {{ ref('nps_events') }} as answers
-    left join {{ ref('customers') }} as customers on answers.customer_id = customers.id
-
-),
-
 counted as (
 
     select
         tenant_id,
-        month,
+        {{ month_of('date') }} as month,
         channel,
-        cast(sum(case when is_submitted and is_valid then 1 else 0 end) as bigint) as n_responses,
-        cast(sum(case when is_submitted and score between 9 and 10 then 1 else 0 end) as bigint) as promoters,
-        cast(sum(case when is_submitted and score between 7 and 8 then 1 else 0 end) as bigint) as passives,
-        cast(sum(case when is_submitted and score between 0 and 6 then 1 else 0 end) as bigint) as detractors,
-        cast(sum(case when is_submitted then 0 else 1 end) as bigint) as n_not_submitted,
-        cast(sum(case when is_submitted and (not is_valid or score is null) then 1 else 0 end) as bigint) as n_invalid
-    from answers
-    group by tenant_id, month, channel
+        cast(sum(promoters) as bigint) as promoters,
+        cast(sum(passives) as bigint) as passives,
+        cast(sum(detractors) as bigint) as detractors,
+        cast(sum(n_responses) as bigint) as n_responses,
+        cast(sum(n_not_submitted) as bigint) as n_not_submitted,
+        cast(sum(n_invalid) as bigint) as n_invalid
+    from {{ ref('nps_daily') }}
+    group by tenant_id, {{ month_of('date') }}, channel
 
 ),
 
