@@ -1,12 +1,14 @@
-"""The dbt-duckdb plugin that gives dbt's connections the functions that SQL cannot hold: masking, shares, VADER.
+"""The dbt-duckdb plugin that gives dbt's connections the functions that SQL cannot hold: masking, shares, VADER,
+linkage.
 
 Named in `dbt_project/profiles.yml`. The key stays in this process: it is no argument of any SQL, so that it is in no
-log and no compiled file. How a value is masked is in `loompin.privacy`, how shares and scores are
-computed in `loompin.importance` and `loompin.sentiment`; here is only how DuckDB calls them.
+log and no compiled file. How a value is masked is in `loompin.privacy`, how shares, scores and links are computed in
+`loompin.importance`, `loompin.sentiment` and `loompin.linkage`; here is only how DuckDB calls them.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from loompin import contracts, importance, sentiment
+from loompin import contracts, importance, linkage, sentiment
 from loompin.contracts import Contracts
 from loompin.privacy import KnownName, Redactor, load_key, pseudonymiser
 from loompin.settings import Settings
 
 
 class Plugin(BasePlugin):
-    """Registers pseudonym, redact, redact_json, topic_shares and vader_compound on dbt's connection."""
+    """Registers what masks personal data and what the analytics models call on dbt's connection."""
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Called once for the database that dbt opens; cursors share what is registered here."""
@@ -35,6 +37,8 @@ def register_analytics(connection: duckdb.DuckDBPyConnection) -> None:
 
     `topic_shares(part, row, column, value)` takes arrays of the cells of matrices (`loompin.importance.topic_shares`);
     places of topics in its result count from 1. `vader_compound(text)` is `loompin.sentiment.compound` of many texts.
+    `identity_pairs(records, weights)` and `identity_clusters(links)` take and give arrays of structs:
+    `loompin.linkage.pairs` and `clusters`.
     """
     shares = (
         "STRUCT(place BIGINT, r2 DOUBLE, lmg DOUBLE, lmg_margin DOUBLE, johnson DOUBLE, johnson_margin DOUBLE,"
@@ -51,6 +55,53 @@ def register_analytics(connection: duckdb.DuckDBPyConnection) -> None:
     connection.create_function(
         "vader_compound", scores, ["VARCHAR"], "DOUBLE", type="arrow", null_handling="special",
     )  # type: ignore[call-overload]  # fmt: skip
+
+    def pairs(records: pa.ChunkedArray, weights: pa.ChunkedArray) -> pa.Array:
+        return _per_row(_pairs, linkage.PAIR_FIELDS, records, weights)
+
+    def clusters(links: pa.ChunkedArray) -> pa.Array:
+        return _per_row(_clusters, _MEMBER_FIELDS, links)
+
+    for name, function, given, result in (
+        ("identity_pairs", pairs, [_array(linkage.RECORD_FIELDS), _array(_WEIGHT_FIELDS)], linkage.PAIR_FIELDS),
+        ("identity_clusters", clusters, [_array(_LINK_FIELDS)], _MEMBER_FIELDS),
+    ):
+        connection.create_function(name, function, given, _array(result), type="arrow")  # type: ignore[call-overload]
+
+
+_WEIGHT_FIELDS = pa.schema({"comparison": pa.string(), "level": pa.int64(), "m": pa.float64(), "u": pa.float64()})
+_LINK_FIELDS = pa.schema({"left_number": pa.int64(), "right_number": pa.int64(), "probability": pa.float64()})
+_MEMBER_FIELDS = pa.schema(
+    {"number": pa.int64(), "cluster": pa.int64(), "size": pa.int64(), "probability": pa.float64()}
+)
+_SQL_TYPES = {pa.int64(): "BIGINT", pa.string(): "VARCHAR", pa.float64(): "DOUBLE", pa.date32(): "DATE"}
+
+
+def _array(fields: pa.Schema) -> str:
+    """The SQL type of an array of structs."""
+    return f"STRUCT({', '.join(f'{field.name} {_SQL_TYPES[field.type]}' for field in fields)})[]"
+
+
+def _per_row(function: Callable[..., pa.Table], fields: pa.Schema, *arguments: pa.ChunkedArray) -> pa.Array:
+    """Call a function of tables for each row, whose values are arrays of structs."""
+    nothing = pa.array([], pa.struct(list(fields)))
+    made = []
+    for row in range(len(arguments[0])):
+        tables = (pa.Table.from_struct_array(argument[row].values) for argument in arguments)
+        made.append(pa.concat_arrays([nothing, *function(*tables).to_struct_array().chunks]))
+    offsets = [0, *itertools.accumulate(len(structs) for structs in made)]
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.concat_arrays([nothing, *made]))
+
+
+def _pairs(records: pa.Table, weights: pa.Table) -> pa.Table:
+    model = [linkage.Weight(**weight) for weight in weights.to_pylist()]
+    return linkage.pairs(records, model, Settings().scratch)
+
+
+def _clusters(links: pa.Table) -> pa.Table:
+    columns = (links[name].to_pylist() for name in _LINK_FIELDS.names)
+    members = linkage.clusters(zip(*columns, strict=True))
+    return pa.Table.from_pylist([member._asdict() for member in members], _MEMBER_FIELDS)
 
 
 def _topic_shares(
