@@ -598,6 +598,14 @@ def _events_sql(record: Record, version: FileVersion, references: list[str], nig
     """
 
 
+# Which responses touch which topic, by where the topics of a survey come from.
+_TOUCHED = {
+    "platform": "select survey_id, response_id, topic_id from survey_topics",
+    "text": "select null as survey_id, entity_id as response_id, topic_id from topic_assignments"
+    " where entity_type = 'survey_response'",
+}
+
+
 def driver(settings: Settings, topic: str, survey: str | None) -> Iterator[Part]:
     """What a topic does to the sentiment of surveys, and the responses and words behind it.
 
@@ -632,12 +640,13 @@ def driver(settings: Settings, topic: str, survey: str | None) -> Iterator[Part]
 
 
 def _driver(connection: duckdb.DuckDBPyConnection, found: dict[str, Any]) -> Iterator[Part]:
+    touched = _TOUCHED[found["topic_source"]]
     scored = reading.rows(
         connection,
-        """
+        f"""
         select s.response_id, s.overall_score, max(case when t.topic_id is not null then 1 else 0 end) as touches
         from survey_sentiment as s
-        left join survey_topics as t
+        left join ({touched}) as t
             on t.response_id = s.response_id and coalesce(t.survey_id, s.survey_id) = s.survey_id and t.topic_id = ?
         where s.survey_id = ? and s.tenant_id is not distinct from ? and s.overall_score is not null
         group by all order by s.overall_score, s.response_id
@@ -665,7 +674,8 @@ def _driver(connection: duckdb.DuckDBPyConnection, found: dict[str, Any]) -> Ite
         anew = sum(row["overall_score"] for row in scored) / len(scored) - sum(rest) / len(rest)
         same = len(scored) == found["n_responses"] and abs(anew - found["impact_score"]) < 1e-9
         told = "the same" if same else f"DIFFERENCE: {_points(anew)} over {len(scored)} responses"
-        yield f"Added anew from survey_sentiment and survey_topics: {told}."
+        table = "survey_topics" if found["topic_source"] == "platform" else "topic_assignments"
+        yield f"Added anew from survey_sentiment and {table}: {told}."
     yield from _responses(connection, found, touching)
     yield from _words(connection, found)
 

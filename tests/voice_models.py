@@ -24,7 +24,7 @@ from loompin import contracts, dbt_plugin
 
 MARTS = (
     "survey_response_trends", "survey_sentiment", "survey_drivers", "driver_importance", "experience_drivers",
-    "driver_history", "topic_assignments", "segment_perception",
+    "driver_history", "topic_assignments", "topic_mentions", "segment_perception",
 )  # fmt: skip
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
