@@ -65,6 +65,7 @@ GAINED = {
     "product_variants": "tenant_id",
     "supply_orders": "tenant_id amount currency",
     "nps_events": "submitted_at received_at",
+    "surveys": "started_on",
     "messaging_hourly_volume": "date",
     "action_logs": "occurred_at",
     "reflex_logs": "occurred_at",
