@@ -1,7 +1,7 @@
 -- One row per survey response and topic that it touches, with the response's scores. Where the topics of a survey come
 -- from is decided here and nowhere else: the platform's (survey_topics) where it sent any for the survey, else those
--- assigned to its responses, by hand or by the words of their texts. A survey is never told by both: a response that the
--- platform gave no topic touches none, whatever its words are.
+-- assigned to its responses, by hand or by the words of their texts. A survey is never told by both: a response that
+-- the platform gave no topic touches none, whatever its words are.
 with responses as (
 
     select * from {{ ref('int_response_scores') }}
