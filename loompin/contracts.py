@@ -91,7 +91,11 @@ class Reference(_Strict):
 
 
 class RowCheck(_Strict):
-    """A condition on each row of a table: `expect` is SQL over the typed columns, true or NULL for a good row."""
+    """A condition on each row of a table: `expect` is SQL over the typed columns, true or NULL for a good row.
+
+    It may look up accepted rows of a table that this one refers to (`source.<table>`), and the table's own rows of the
+    night (`landing.rows_<table>`).
+    """
 
     name: str
     column: str

@@ -66,6 +66,7 @@ GAINED = {
     "supply_orders": "tenant_id amount currency",
     "nps_events": "submitted_at received_at",
     "identity_graph": "tenant_id name email date_of_birth city received_at",
+    "surveys": "started_on",
     "messaging_hourly_volume": "date",
     "action_logs": "occurred_at",
     "reflex_logs": "occurred_at",

@@ -55,8 +55,8 @@ def test_two_proportions_are_those_of_statsmodels(models: Compiled) -> None:
 
 
 def test_sample_ratio_mismatch_of_the_published_case(models: Compiled) -> None:
-    """Kohavi, Tang and Xu (2020), Trustworthy Online Controlled Experiments, chapter 3: 821,588 users against 815,482
-    in a test of even halves; the book's p-value is 1.8E-6."""
+    """Kohavi, Tang and Xu (2020), Trustworthy Online Controlled Experiments, chapter 21, scenario 1: 821,588 users
+    against 815,482 in a test of even halves; the book's p-value is 1.8E-6."""
     with duckdb.connect() as connection:
         connection.execute("attach ':memory:' as warehouse")
         connection.execute(

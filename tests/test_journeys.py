@@ -32,20 +32,26 @@ def edges(models: Compiled, paths: dict[str, list[str]], steps_count: int | None
     )
 
 
-# Newcombe (1998), Statistics in Medicine 17, 857-872, table I, method 3 (Wilson's score without correction)
+# R's `binom.confint(x, n, methods = "wilson")` (package binom), as the tests of statsmodels give its results
+# (statsmodels/stats/tests/results/results_proportion.py).
 @pytest.mark.parametrize(
     ("x", "n", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_intervals_are_the_published_ones(models: Compiled, x: int, n: int, low: float, high: float) -> None:
+    [
+        (4, 20, 0.0806576625797981, 0.4160174322518935), (18, 20, 0.6989663547715128, 0.972133518786232),
+        (4, 200, 0.00780442641634947, 0.05028708690582643), (190, 200, 0.910421851861224, 0.972617354399236),
+        (1, 30, 0.005908590, 0.16670391), (29, 30, 0.8332961, 0.9940914),
+        (0, 30, 0.0, 0.11351339),
+    ],
+)  # fmt: skip
+def test_intervals_are_those_of_r(models: Compiled, x: int, n: int, low: float, high: float) -> None:
     complete = {"az": ["one", "two", "goal"]}
-    there = {f"a{i}": ["one", "goal"] if i < n - x - (x < n) else ["one"] for i in range(n - (x < n))}
-    rows = edges(models, there | complete if x < n else there)
+    there = {f"a{i}": ["one", "goal"] if i < n - x - 1 else ["one"] for i in range(n - 1)}
+    rows = edges(models, there | complete)
     entry = next(row for row in rows if row["from_step"] == "one")
     assert (entry["dropped_off"], entry["entered"]) == (x, n)
     assert entry["drop_off_rate"] == pytest.approx(x / n)
-    assert entry["drop_off_low"] == pytest.approx(low, abs=5e-5)
-    assert entry["drop_off_high"] == pytest.approx(high, abs=5e-5)
+    assert entry["drop_off_low"] == pytest.approx(low, abs=1e-7)
+    assert entry["drop_off_high"] == pytest.approx(high, abs=1e-7)
 
 
 @settings(max_examples=40)

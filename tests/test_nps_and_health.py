@@ -45,7 +45,8 @@ def test_variance_is_that_of_the_population(models: Compiled) -> None:
 
 
 def test_interval_is_the_one_with_three_quarters_of_an_answer_more(models: Compiled) -> None:
-    """Rocks (2016): pseudo-observations 3/4, 3/2, 3/4, then mean and variance of answers counted as 1, 0, -1."""
+    """Rocks (2016), as in his R package NPS (`nps_test(test = "adjusted.wald")`): pseudo-observations 3/4, 3/2, 3/4,
+    then mean and variance of answers counted as 1, 0, -1, and z sqrt(variance / n) of the larger sample."""
     (row,) = summary(models, [10] * 25 + [7] * 25 + [3] * 10)
     values = np.array([1.0] * 25 + [0.0] * 25 + [-1.0] * 10 + [1.0, 0.0, -1.0])
     weights = np.array([1.0] * 60 + [0.75, 1.5, 0.75])

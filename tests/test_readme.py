@@ -13,14 +13,15 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from loompin import cli, contracts
-from tests.conftest import REPO
+from tests.conftest import REPO, loompin_process
 
 PAGES = [REPO / "README.md", REPO / "DECISIONS.md", *sorted((REPO / "docs").glob("*.md"))]
 README = (REPO / "README.md").read_text(encoding="utf-8")
+REVIEWS = (REPO / "docs" / "reviews.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -90,3 +91,29 @@ def test_the_example_queries_run(night_home: Path) -> None:
     ) as connection:
         for query in queries:
             assert connection.execute(query).fetchall()
+
+
+def test_the_files_of_the_page_on_reviews_are_good_ones(tmp_path: Path) -> None:
+    files = re.findall(r"^`(\w+\.csv)`:(?:[^\n]+\n)+\n((?: {4}[^\n]*\n)+)", REVIEWS, re.MULTILINE)
+    assert [name for name, _ in files] == [
+        "tenants.csv", "surveys.csv", "survey_responses.csv", "taxonomy_topics.csv", "topic_aliases.csv",
+    ]  # fmt: skip
+    source = tmp_path / "reviews"
+    source.mkdir()
+    for name, lines in files:
+        (source / name).write_text(re.sub(r"^ {4}", "", lines, flags=re.MULTILINE), encoding="utf-8")
+    done = loompin_process(tmp_path / "home", "check", source=source)
+    assert done.returncode == 0, done.stderr
+    assert "8 accepted, 0 quarantined" in done.stdout
+    assert "Rules that did not pass" not in done.stdout
+
+
+def test_the_queries_of_the_page_on_reviews_run(night_home: Path) -> None:
+    queries = blocks("sql", REVIEWS)
+    assert len(queries) == 4
+    published = night_home / "published" / "analytics.duckdb"
+    with contextlib.closing(duckdb.connect(str(published), read_only=True)) as connection:
+        for query in queries[:2]:
+            assert connection.execute(query).fetchall()
+        for query in queries[2:]:
+            connection.execute(query)

@@ -109,6 +109,31 @@ def test_neither_order_nor_names_nor_another_tenant_change_a_driver(
 
 
 @settings(max_examples=12)
+@given(RESPONSES, st.randoms(use_true_random=False))
+def test_topics_found_in_texts_drive_as_those_that_the_platform_sends(
+    voice: Voice, responses: list[Response], random: Any
+) -> None:
+    responses = [(day, sentiment or 0.0, csat, topics) for day, sentiment, csat, topics in responses]
+    sent = world(responses)
+    first = drivers(voice, **sent)
+    figures = "id, impact_score, n_responses, n_topic, impact_low, impact_high, trend, trend_z, reason"
+    experience = voice.ask(f"select {figures} from experience_drivers order by id")
+    answers = [
+        {
+            **answer,
+            "text": f"About {'. And '.join(random.sample(sorted(topics), len(topics)))}!" if topics else "Nothing.",
+        }
+        for answer, (*_, topics) in zip(sent["survey_responses"], responses, strict=True)
+    ]
+    aliases = [{"topic_id": topic, "alias": topic.upper()} for topic in TOPICS]
+    # Who left, and wrote of another survey, has no say here.
+    gone = [{"survey_id": "other", "topic_id": "delay", "response_id": "gone"}]
+    assert drivers(voice, survey_responses=answers, topic_aliases=aliases, survey_topics=gone) == first
+    assert voice.ask(f"select {figures} from experience_drivers order by id") == experience
+    assert {row["topic_source"] for row in voice.ask("select topic_source from survey_drivers")} <= {"text"}
+
+
+@settings(max_examples=12)
 @given(RESPONSES)
 def test_a_batch_of_the_same_answers_once_more_changes_no_figure(voice: Voice, responses: list[Response]) -> None:
     once, batch = world(responses), world(responses, prefix="x")
@@ -145,6 +170,34 @@ def test_shares_add_up_and_every_interval_holds_its_point(voice: Voice, response
     ]  # fmt: skip
     for name, figure in figures:
         assert voice.ask(f"select 1 from {name} where {figure} is null and reason is null") == []
+
+
+@settings(max_examples=12)
+@given(RESPONSES, st.integers(0, 9))
+def test_segments_count_their_members_and_their_intervals_hold_the_figures(
+    voice: Voice, responses: list[Response], members: int
+) -> None:
+    rows = world(responses)
+    answers = [
+        {**answer, "customer_id": f"c{number % 10}", "text": f"{' '.join(sorted(topics))}."}
+        for number, (answer, (*_, topics)) in enumerate(zip(rows["survey_responses"], responses, strict=True))
+    ]
+    aliases = [{"topic_id": topic, "alias": topic} for topic in TOPICS]
+    listed = [{"segment_id": "g", "customer_id": f"c{number}"} for number in range(members)]
+    voice.build(survey_responses=answers, topic_aliases=aliases, segments=[{"id": "g"}], segment_members=listed)
+    (row,) = voice.ask("select * from segment_perception")
+    told = voice.ask("select response_id, overall_score from survey_sentiment where overall_score is not null")
+    scores = [one["overall_score"] for one in told if int(one["response_id"][1:]) % 10 < members]
+    assert row["n_feedback"] == len(scores)
+    if scores:
+        net = 100 * (sum(score >= 0.05 for score in scores) - sum(score <= -0.05 for score in scores)) / len(scores)
+        assert row["net_sentiment"] == pytest.approx(net, abs=1e-9)
+        assert -100 <= row["net_sentiment_low"] <= row["net_sentiment"] <= row["net_sentiment_high"] <= 100
+    else:
+        assert (row["net_sentiment"], row["reason"]) == (None, "no scored feedback from a member")
+    if row["lift"] is not None:
+        assert row["lift_low"] < row["lift"] < row["lift_high"]
+        assert row["n_lift"] >= 5
 
 
 def test_the_interval_of_an_impact_is_that_of_the_bootstrap(voice: Voice) -> None:
@@ -240,6 +293,26 @@ def test_collinear_topics_share_alike_and_say_so(voice: Voice) -> None:
         "delay": True, "staff": True, "speed": False,
     }  # fmt: skip
     assert sum(row["lmg"] for row in found.values()) == pytest.approx(found["delay"]["r2"], abs=1e-9)
+
+
+def test_a_history_does_not_know_an_alias_that_came_later(voice: Voice) -> None:
+    answers = [
+        {**row, "text": text}
+        for row, text in zip(
+            world([(0, None, 5, frozenset()), (1, None, 1, frozenset()), (2, None, 2, frozenset())])[
+                "survey_responses"
+            ],
+            ("fine", "a late parcel", "a slow parcel"),
+            strict=True,
+        )
+    ]
+    aliases = [
+        {"topic_id": "delay", "alias": "late"},
+        {"topic_id": "delay", "alias": "slow", "_known_night": date(2026, 2, 3)},
+    ]
+    voice.build(survey_responses=answers, topic_aliases=aliases)
+    months = voice.ask("select * from driver_history order by month")
+    assert [(row["month"].month, row["n_responses"], row["n_topic"]) for row in months] == [(1, 3, 1), (2, 3, 2)]
 
 
 def test_a_history_does_not_know_what_came_later(voice: Voice) -> None:

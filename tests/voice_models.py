@@ -24,8 +24,8 @@ from loompin import contracts, dbt_plugin
 
 MARTS = (
     "survey_response_trends", "survey_sentiment", "survey_drivers", "driver_importance", "experience_drivers",
-    "driver_history", "topic_assignments", "segment_perception", "driver_evidence", "segment_evidence",
-    "identity_graph",
+    "driver_history", "topic_assignments", "topic_mentions", "segment_perception", "driver_evidence",
+    "segment_evidence", "identity_graph",
 )  # fmt: skip
 Row = Mapping[str, Any]
 Rows = Sequence[Row]

@@ -19,6 +19,8 @@ topics as (
         tenant_id,
         survey_id,
         topic_id,
+        -- the topics of one survey all come from the same place
+        min(topic_source) as topic_source,
         count(overall_score) as n,
         coalesce(sum({{ exact_score('overall_score') }}), 0) as total,
         coalesce(sum({{ exact_score('overall_score * overall_score') }}), 0) as squares
@@ -31,6 +33,7 @@ select
     topics.tenant_id,
     topics.survey_id,
     topics.topic_id,
+    topics.topic_source,
     responses.n as n_responses,
     topics.n as n_topic,
     {{ leave_one_out_impact('responses.n', 'responses.total', 'topics.n', 'topics.total') }} as impact,

@@ -7,9 +7,23 @@ with manual as (
 
 ),
 
+aliases as (
+
+    select * from {{ ref('stg_topic_aliases') }}
+
+),
+
 matches as (
 
-    select * from {{ ref('int_alias_matches') }}
+    select
+        matches.*,
+        aliases.known_night
+    from {{ ref('int_alias_matches') }} as matches
+    inner join aliases
+        on
+            matches.topic_id = aliases.topic_id
+            and matches.alias = aliases.alias
+            and matches.valid_from = aliases.valid_from
 
 ),
 
@@ -32,6 +46,7 @@ best_matches as (
         -- the chance that all of them mislead, each by 1 / (words + 1)
         exp(sum(-ln(n_words + 1)) over (partition by entity_type, entity_id, topic_id)) as doubt,
         count(*) over (partition by entity_type, entity_id, topic_id) as n_matches,
+        min(known_night) over (partition by entity_type, entity_id, topic_id) as first_known_night,
         row_number() over (
             partition by entity_type, entity_id, topic_id order by n_words desc, start_offset asc, alias asc
         ) as place
@@ -57,7 +72,8 @@ by_alias as (
         best_matches.alias as matched_alias,
         nullif(best_matches.valid_from, cast('0001-01-01' as date)) as alias_valid_from,
         best_matches.start_offset as match_start,
-        best_matches.end_offset as match_end
+        best_matches.end_offset as match_end,
+        best_matches.first_known_night as known_night
     from best_matches
     left join topics on best_matches.topic_id = topics.topic_id
     where best_matches.place = 1
@@ -90,7 +106,8 @@ by_hand as (
         cast(null as {{ dbt.type_string() }}) as matched_alias,
         cast(null as date) as alias_valid_from,
         cast(null as bigint) as match_start,
-        cast(null as bigint) as match_end
+        cast(null as bigint) as match_end,
+        manual.known_night
     from manual
     left join entities on manual.entity_id = entities.entity_id
 

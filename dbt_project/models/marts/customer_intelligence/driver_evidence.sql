@@ -50,13 +50,13 @@ touched as (
         responses.overall_score,
         responses.score_source,
         responses.text_model,
-        responses.csat,
-        topics.category
-    from {{ ref('survey_topics') }} as topics
+        responses.csat
+    from {{ ref('response_topics') }} as topics
     inner join {{ ref('survey_sentiment') }} as responses
         on
             topics.response_id = responses.response_id
             and topics.survey_id = responses.survey_id
+    where topics.topic_id is not null
 
 ),
 
@@ -66,6 +66,7 @@ weighed as (
 
     select
         touched.*,
+        drivers.category,
         drivers.impact_score,
         (touched.overall_score - drivers.mean_without_topic) / drivers.n_responses as contribution,
         experience.impact_score as csat_impact,

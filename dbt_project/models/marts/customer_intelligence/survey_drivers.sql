@@ -40,6 +40,7 @@ select
     trends.mann_kendall_z as trend_z,
     {{ normal_two_sided_p('trends.mann_kendall_z') }} as trend_p,
     trends.sen_slope as trend_slope,
+    impacts.topic_source,
     {{ reasons([
         ('impacts.n_topic = 0', 'no scored response touches the topic'),
         ('impacts.n_topic > 0 and impacts.impact is null', 'every scored response touches the topic'),
