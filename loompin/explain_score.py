@@ -136,7 +136,7 @@ def _driver(connection: duckdb.DuckDBPyConnection, measure: str, row: Row, every
 
 
 def _added_anew(connection: duckdb.DuckDBPyConnection, names: dict[str, str], row: Row) -> dict[str, Any]:
-    """The means from survey_sentiment and survey_topics; the sum of contributions from driver_evidence."""
+    """The means from survey_sentiment and response_topics; the sum of contributions from driver_evidence."""
     keys = (row["tenant_id"], row["survey_id"])
     sums = reading.rows(
         connection,
@@ -146,7 +146,7 @@ def _added_anew(connection: duckdb.DuckDBPyConnection, names: dict[str, str], ro
             where {names["scope"]} and {names["score"]} is not null
         ), touched as (
             select scored.score from scored
-            semi join (select * from survey_topics where topic_id = ?) using (response_id, survey_id)
+            semi join (select * from response_topics where topic_id = ?) using (response_id, survey_id)
         )
         select (select count(*) from scored) as n, (select coalesce(sum(score), 0) from scored) as total,
             (select count(*) from touched) as n_topic, (select coalesce(sum(score), 0) from touched) as total_topic
@@ -187,7 +187,7 @@ def _words(connection: duckdb.DuckDBPyConnection, names: dict[str, str], row: Ro
             where topic_id = ? and entity_type = 'survey_response'
         ) as m
         join survey_sentiment as s on s.response_id = m.entity_id
-        semi join (select response_id, survey_id from survey_topics where topic_id = ?) as t
+        semi join (select response_id, survey_id from response_topics where topic_id = ?) as t
             on t.response_id = s.response_id and t.survey_id = s.survey_id
         where {names["scope"]} and {names["score"]} is not null
         group by m.alias, m.alias_valid_from order by texts desc, m.alias, m.alias_valid_from
@@ -233,7 +233,7 @@ def _shown_driver(found: dict[str, Any], told: dict[str, Any], first: bool) -> I
     anew = told["added_anew"]
     if told["adds_up"]:
         yield (
-            "Added anew from survey_sentiment and survey_topics: the same."
+            "Added anew from survey_sentiment and response_topics: the same."
             f" The contributions of the {told['n_topic']:,} add up to it exactly."
         )
     else:

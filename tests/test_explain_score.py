@@ -230,7 +230,7 @@ def test_json_holds_everything(seeds: Settings) -> None:
     [
         ("update survey_sentiment set overall_score = 0.9 where response_id = 'res_1333'",
          lambda home: explain_score.driver(home, "tax_002", "sur_001"), "DIFFERENCE: added anew, the impact is -0.148"),
-        ("delete from survey_topics where response_id = 'res_1333' and topic_id = 'tax_002'",
+        ("delete from response_topics where response_id = 'res_1333' and topic_id = 'tax_002'",
          lambda home: explain_score.driver(home, "tax_002", "sur_001"), "over 1,000 responses, "),
         ("update segment_feedback set score = 0.9 where segment_id = 'seg_005'",
          lambda home: explain_score.segment(home, "seg_005"),
