@@ -1,5 +1,5 @@
--- A tenant's records are compared anew when one of them changed: a pair's probability depends on nothing but the records
--- of its tenant and the model. Each tenant has a row without a pair, which keeps what was compared.
+-- A tenant's records are compared anew when one of them changed: a pair's probability depends on nothing but the
+-- records of its tenant and the model. Each tenant has a row without a pair, which keeps what was compared.
 {{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='tenant_id') }}
 
 with records as (

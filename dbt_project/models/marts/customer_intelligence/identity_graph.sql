@@ -135,7 +135,7 @@ conflicts as (
 
     select
         *,
-        row_number() over (partition by number order by conflict_probability desc, match_weight desc, customer_id)
+        row_number() over (partition by number order by conflict_probability desc, match_weight desc, customer_id asc)
             as place
     from best
     where conflict_probability is not null
@@ -223,17 +223,10 @@ select
         when graph.link_source is not null then null
         when not graph.is_comparable then 'no name, e-mail address or date of birth to compare'
         when graph.cluster_size > 1 then 'linked to records of no known customer'
-        when best_of_all.match_probability is not null then 'the most alike record is below the threshold'
+        when alike.number is not null then 'the most alike record is below the threshold'
         else 'no record is alike'
     end as reason
 from graph
 left join best on graph.number = best.number and graph.canonical_id = best.customer_id
 left join conflicts on graph.number = conflicts.number and conflicts.place = 1
 left join alike on graph.number = alike.number
-left join (
-    select
-        number,
-        max(match_probability) as match_probability
-    from best
-    group by number
-) as best_of_all on graph.number = best_of_all.number

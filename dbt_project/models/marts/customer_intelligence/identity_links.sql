@@ -44,8 +44,8 @@ select
     end as status,
     pairs.prior as prior_weight,
     {%- for comparison in ['name', 'email', 'date_of_birth', 'city'] %}
-    {{ comparison }}_weights.label as {{ comparison }}_agreement,
-    coalesce({{ comparison }}_weights.weight, 0) as {{ comparison }}_weight,
+        {{ comparison }}_weights.label as {{ comparison }}_agreement,
+        coalesce({{ comparison }}_weights.weight, 0) as {{ comparison }}_weight,
     {%- endfor %}
     pairs.identity_model
 from pairs
@@ -61,8 +61,8 @@ inner join records as rights
         and pairs.right_platform = rights.source_platform
         and pairs.right_id = rights.source_id
 {%- for comparison in ['name', 'email', 'date_of_birth', 'city'] %}
-left join weights as {{ comparison }}_weights
-    on
-        {{ comparison }}_weights.comparison = '{{ comparison }}'
-        and pairs.{{ comparison }}_level = {{ comparison }}_weights.level
+    left join weights as {{ comparison }}_weights
+        on
+            {{ comparison }}_weights.comparison = '{{ comparison }}'
+            and pairs.{{ comparison }}_level = {{ comparison }}_weights.level
 {%- endfor %}

@@ -1,5 +1,5 @@
--- Records of people as platforms keep them, Loompin's customers and ids on other platforms. What they are compared by is
--- raw: nothing but the linkage reads it, and this is a view, so that it is not stored again.
+-- Records of people as platforms keep them, Loompin's customers and ids on other platforms. What they are compared by
+-- is raw: nothing but the linkage reads it, and this is a view, so that it is not stored again.
 with customers as (
 
     select
@@ -41,14 +41,14 @@ ranked as (
         row_number() over (
             partition by tenant_id, source_platform, source_id
             order by
-                case when canonical_id is null then 1 else 0 end,
+                case when canonical_id is null then 1 else 0 end asc,
                 coalesce(confidence, -1) desc,
-                canonical_id,
-                case when name is null and email is null then 1 else 0 end,
-                name,
-                email,
-                date_of_birth,
-                city
+                canonical_id asc,
+                case when name is null and email is null then 1 else 0 end asc,
+                name asc,
+                email asc,
+                date_of_birth asc,
+                city asc
         ) as place
     from aliases
 
