@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loompin import telemetry
 
-BENCHMARKS = ("night", "landing", "rules", "pdf", "billing", "identity")
+BENCHMARKS = ("night", "landing", "rules", "pdf", "billing", "voice", "identity")
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 

@@ -147,7 +147,7 @@ def _script(folder: Path, script: str, paths: list[Path]) -> tuple[float, tuple[
 
 
 def _closing(settings: Settings) -> dict[str, Any]:
-    done = _process([sys.executable, "-m", "bench.closing", str(settings.home), CLOSE.isoformat()], {})
+    done = process([sys.executable, "-m", "bench.closing", str(settings.home), CLOSE.isoformat()], {})
     result: dict[str, Any] = json.loads(done.splitlines()[-1])
     return result
 
@@ -156,12 +156,12 @@ def _closing(settings: Settings) -> dict[str, Any]:
 
 
 def _against_spark(folder: Path, paths: list[Path], events: int, report: Callable[..., None]) -> None:
-    _process(["bash", str(PROJECT_ROOT / "tools" / "bench_env.sh")], {})
+    process(["bash", str(PROJECT_ROOT / "tools" / "bench_env.sh")], {})
     _tell(f"PySpark on {events:,} events")
     result = folder / "spark"
     python = PROJECT_ROOT / ".bootstrap" / "bench" / "bin" / "python"
     spark = float(
-        _process(
+        process(
             [str(python), str(PROJECT_ROOT / "bench" / "spark_usage.py"), str(result), *map(str, paths)],
             {"PYSPARK_PYTHON": str(python)},
         ).splitlines()[-1]
@@ -257,8 +257,8 @@ def _one_more_night(folder: Path, months: int, events: int, tenants: int) -> flo
             usage.write_events(settings.source / file, query)
         number += each
     usage.complete(settings, before, known)
-    _night(settings, before + timedelta(days=1))
-    return _night(settings, last)
+    night_alone(settings, before + timedelta(days=1))
+    return night_alone(settings, last)
 
 
 # -- tenants ---------------------------------------------------------------------------------------------------------
@@ -292,22 +292,23 @@ def _closing_night(folder: Path, tenants: int) -> float:
         query = usage.events(number * each, each, day, 1, tenants)
         known.append(usage.land_events(Record(settings.raw), query, f"usage_events/{day}.parquet", before, None))
     usage.complete(settings, before, known)
-    return _night(settings, CLOSE)
+    return night_alone(settings, CLOSE)
 
 
 # -- small helpers ---------------------------------------------------------------------------------------------------
 
 
-def _night(settings: Settings, night: date) -> float:
-    """The seconds of a night, without the orchestrator, pages and PDFs."""
+def night_alone(settings: Settings, night: date) -> float:
+    """The seconds of a night, without the orchestrator, pages and PDFs, in a process of its own."""
     folders = [str(settings.home), str(settings.source)]
-    done = _process([sys.executable, "-m", "bench.nights", *folders, night.isoformat()], {})
+    done = process([sys.executable, "-m", "bench.nights", *folders, night.isoformat()], {})
     found = json.loads(done.splitlines()[-1])
     _tell(json.dumps(found))
     return float(found["seconds"])
 
 
-def _process(command: list[str], environment: dict[str, str]) -> str:
+def process(command: list[str], environment: dict[str, str]) -> str:
+    """What a command prints; the benchmark ends if the command fails."""
     done = subprocess.run(
         command, env={**os.environ, **environment}, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
     )

@@ -80,10 +80,11 @@ def events(first: int, rows: int, since: date, days: int, tenants: int) -> str:
 
 
 def land_events(
-    record: Record, query: str, source_file: str, accepted: date, completed_before: date | None
-) -> FileVersion:
-    """Write usage events as the landed part of a file; the version that the record names."""
-    table = contracts_module.load().tables["usage_events"]
+    record: Record, query: str, source_file: str, accepted: date, completed_before: date | None,
+    name: str = "usage_events",
+) -> FileVersion:  # fmt: skip
+    """Write usage events (or rows of another table) as the landed part of a file; the version that the record names."""
+    table = contracts_module.load().tables[name]
     version = FileVersion(
         id=source_file.replace("/", "-").removesuffix(".parquet"), table=table.name, source_file=source_file,
         content=source_file, contract=table.fingerprint, rows=0, rejects=0,

@@ -1,9 +1,9 @@
-"""The dbt-duckdb plugin that gives dbt's connections the functions that SQL cannot hold: masking, shares, VADER,
+"""The dbt-duckdb plugin that gives dbt's connections the functions that SQL cannot hold: masking, shares, texts,
 linkage.
 
 Named in `dbt_project/profiles.yml`. The key stays in this process: it is no argument of any SQL, so that it is in no
 log and no compiled file. How a value is masked is in `loompin.privacy`, how shares, scores and links are computed in
-`loompin.importance`, `loompin.sentiment` and `loompin.linkage`; here is only how DuckDB calls them.
+`loompin.importance`, `loompin.sentiment`, `loompin.brands` and `loompin.linkage`; here is only how DuckDB calls them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from loompin import contracts, importance, linkage, sentiment
+from loompin import brands, contracts, importance, linkage, sentiment
 from loompin.contracts import Contracts
 from loompin.privacy import KnownName, Redactor, load_key, pseudonymiser
 from loompin.settings import Settings
@@ -36,7 +36,8 @@ def register_analytics(connection: duckdb.DuckDBPyConnection) -> None:
     """Register what the analytics models call.
 
     `topic_shares(part, row, column, value)` takes arrays of the cells of matrices (`loompin.importance.topic_shares`);
-    places of topics in its result count from 1. `vader_compound(text)` is `loompin.sentiment.compound` of many texts.
+    places of topics in its result count from 1. `vader_compound(text)` is `loompin.sentiment.compound` of many texts,
+    `without_names(text, names)` each text without names that are given one a line (`loompin.brands`).
     `identity_pairs(records, weights)` and `identity_clusters(links)` take and give arrays of structs:
     `loompin.linkage.pairs` and `clusters`.
     """
@@ -54,6 +55,22 @@ def register_analytics(connection: duckdb.DuckDBPyConnection) -> None:
 
     connection.create_function(
         "vader_compound", scores, ["VARCHAR"], "DOUBLE", type="arrow", null_handling="special",
+    )  # type: ignore[call-overload]  # fmt: skip
+
+    def nameless(texts: pa.ChunkedArray, names: pa.ChunkedArray) -> pa.Array:
+        # Each tenant's names become Python's once: they repeat.
+        told = _encoded(names)
+        known = [None if lines is None else brands.names_of(lines) for lines in told.dictionary.to_pylist()]
+        return pa.array(
+            [
+                text if text is None or place is None or (one := known[place]) is None else one.without(text)
+                for text, place in zip(texts.to_pylist(), told.indices.to_pylist(), strict=True)
+            ],
+            pa.string(),
+        )
+
+    connection.create_function(
+        "without_names", nameless, ["VARCHAR", "VARCHAR"], "VARCHAR", type="arrow", null_handling="special",
     )  # type: ignore[call-overload]  # fmt: skip
 
     def pairs(records: pa.ChunkedArray, weights: pa.ChunkedArray) -> pa.Array:
@@ -178,7 +195,10 @@ def _map(function: Callable[[str, str | None], str], values: pa.ChunkedArray, te
 
 def _map_distinct(function: Callable[[str], str], values: pa.ChunkedArray) -> pa.Array:
     """Each distinct value once: the columns that are pseudonymised repeat."""
-    encoded = pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values
-    encoded = pc.dictionary_encode(encoded)
+    encoded = _encoded(values)
     masked = pa.array([function(value) for value in encoded.dictionary.to_pylist()], pa.string())
     return masked.take(encoded.indices)
+
+
+def _encoded(values: pa.ChunkedArray) -> pa.DictionaryArray:
+    return pc.dictionary_encode(pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values)

@@ -22,7 +22,10 @@
 {%- endmacro %}
 
 {% macro default__redact(expression, tenant) -%}
-    redact(cast({{ expression }} as varchar), cast({{ tenant }} as varchar))
+    {#- Most rows of a large table may have no text: they need not be handed to Python. -#}
+    case
+        when {{ expression }} is not null then redact(cast({{ expression }} as varchar), cast({{ tenant }} as varchar))
+    end
 {%- endmacro %}
 
 {#- JSON whose strings (keys too) are redacted like free text; it stays valid JSON. -#}

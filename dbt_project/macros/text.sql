@@ -13,36 +13,72 @@
     strip_accents(lower({{ expression }}))
 {%- endmacro %}
 
-{#-
-    A query that cuts texts into runs, alternately words (letters, marks, digits, _) and what stands between them. Runs
-    cover the text, so the lengths before a run give its place. Arguments: a relation or CTE, the columns to keep, the
-    text column. Columns: those kept, run_number (from 1), run, is_word, ends_sentence.
--#}
-{% macro text_runs(relation, keep, text) -%}
-    {{ return(adapter.dispatch('text_runs', 'loompin')(relation, keep, text)) }}
+{#- What tells texts apart, in few bytes: equal for equal texts alone, as far as 128 bits can tell. -#}
+{% macro text_key(expression) -%}
+    {{ return(adapter.dispatch('text_key', 'loompin')(expression)) }}
 {%- endmacro %}
 
-{% macro default__text_runs(relation, keep, text) -%}
+{% macro default__text_key(expression) -%}
+    md5_number({{ expression }})
+{%- endmacro %}
+
+{#-
+    A query that cuts texts into words (runs of letters, marks, digits and _). The brackets that redaction puts in place of
+    personal data are no words of the customer; they belong to what stands between words. Arguments: a relation or CTE, the
+    columns to keep (which tell the texts apart), the text column. Columns: those kept, word_number (from 1), word (folded),
+    begins_sentence (whether a sentence ends between it and the word before), start_offset (characters before it),
+    end_offset (that after it).
+-#}
+{% macro text_words(relation, keep, text) -%}
+    {{ return(adapter.dispatch('text_words', 'loompin')(relation, keep, text)) }}
+{%- endmacro %}
+
+{% macro default__text_words(relation, keep, text) -%}
     {%- set letters = '\\p{L}\\p{M}\\p{N}_' -%}
+    {%- set between = '(?:\\[(?:email|phone|ip|handle|name)\\]|[^' ~ letters ~ '])+' -%}
     select
         {{ keep | join(', ') }},
-        run_number,
-        run,
-        regexp_matches(run, '^[{{ letters }}]') as is_word,
-        regexp_matches(run, '[.!?;:\n።፧؟]') as ends_sentence
+        word_number,
+        {{ folded('run') }} as word,
+        regexp_matches(gap, '[.!?;:\n።፧؟]') as begins_sentence,
+        end_offset - length(run) as start_offset,
+        end_offset
     from (
         select
-            {{ keep | join(', ') }},
-            unnest(runs) as run,
-            generate_subscripts(runs, 1) as run_number
+            *,
+            cast(sum(length(gap) + length(run)) over (
+                partition by {{ keep | join(', ') }} order by word_number
+                rows between unbounded preceding and current row
+            ) as bigint) as end_offset
         from (
             select
                 {{ keep | join(', ') }},
-                regexp_extract_all({{ text }}, '[{{ letters }}]+|[^{{ letters }}]+') as runs
-            from {{ relation }}
-            where {{ text }} <> ''
-        ) as cut
-    ) as listed
+                unnest(words) as run,
+                -- what stands before each word: the last gap may be after all of them
+                unnest(gaps[1:len(words)]) as gap,
+                generate_subscripts(words, 1) as word_number
+            from (
+                -- runs of both kinds take turns
+                select
+                    {{ keep | join(', ') }},
+                    case when begins then runs[1:-1:2] else runs[2:-1:2] end as words,
+                    case when begins then list_prepend('', runs[2:-1:2]) else runs[1:-1:2] end as gaps
+                from (
+                    select
+                        {{ keep | join(', ') }},
+                        regexp_matches({{ text }}, '^[{{ letters }}]') as begins,
+                        regexp_extract_all({{ text }}, '[{{ letters }}]+|{{ between }}') as runs
+                    from {{ relation }}
+                    where {{ text }} <> ''
+                ) as cut
+            ) as told_apart
+        ) as listed
+    ) as placed
+{%- endmacro %}
+
+{#- The name of this way to cut texts: part of what is kept with the words, so that another way cuts every text anew. -#}
+{% macro text_cut() -%}
+    '{{ local_md5(text_words('texts', ['text_key'], 'body') ~ text_key('body')) }}'
 {%- endmacro %}
 
 {#-
@@ -103,38 +139,28 @@
 {%- endmacro %}
 
 {% macro default__without_pointers(expression) -%}
-    regexp_replace(
-        regexp_replace({{ expression }}, '\[(email|phone|ip|handle|name)\]|(https?://|www\.)\S+|@\w+', ' ', 'g'),
-        '\s+', ' ', 'g'
-    )
-{%- endmacro %}
-
-{#- A text without the words that a pattern matches as whole words; as it is where the pattern is null. -#}
-{% macro without_words(expression, pattern) -%}
-    {{ return(adapter.dispatch('without_words', 'loompin')(expression, pattern)) }}
-{%- endmacro %}
-
-{% macro default__without_words(expression, pattern) -%}
-    {%- set letters = '\\p{L}\\p{M}\\p{N}_' -%}
-    {%- set whole = "'(^|[^" ~ letters ~ "])(?:' || " ~ pattern ~ " || ')($|[^" ~ letters ~ "])'" -%}
-    {#- Twice: a match takes the space behind it, which the next of two neighbours needs before it. -#}
-    case
-        when {{ pattern }} is null then {{ expression }}
-        else regexp_replace(regexp_replace({{ expression }}, {{ whole }}, '\1 \2', 'g'), {{ whole }}, '\1 \2', 'g')
-    end
+    {{ single_spaced(
+        "regexp_replace(" ~ expression ~ ", '\\[(email|phone|ip|handle|name)\\]|(https?://|www\\.)\\S+|@\\w+', ' ', 'g')"
+    ) }}
 {%- endmacro %}
 
 {#-
-    A pattern for a name, taken literally: of two words and more in any case; a single word only as it is written, because
-    in any case it would take ordinary words with it.
+    A text without the names of a tenant where they stand as whole words; as it is where the names are null. Arguments: the
+    text, and the names, one a line. By `loompin.brands`: a pattern of each tenant's own would be compiled for each text.
 -#}
-{% macro name_pattern(expression) -%}
-    {{ return(adapter.dispatch('name_pattern', 'loompin')(expression)) }}
+{% macro without_names(expression, names) -%}
+    {{ return(adapter.dispatch('without_names', 'loompin')(expression, names)) }}
 {%- endmacro %}
 
-{% macro default__name_pattern(expression) -%}
-    case
-        when {{ expression }} like '% %' then '(?i:' || regexp_escape({{ expression }}) || ')'
-        else regexp_escape({{ expression }})
-    end
+{% macro default__without_names(expression, names) -%}
+    without_names({{ expression }}, {{ names }})
+{%- endmacro %}
+
+{#- The same text with one space wherever white space stands. -#}
+{% macro single_spaced(expression) -%}
+    {{ return(adapter.dispatch('single_spaced', 'loompin')(expression)) }}
+{%- endmacro %}
+
+{% macro default__single_spaced(expression) -%}
+    regexp_replace({{ expression }}, '\s+', ' ', 'g')
 {%- endmacro %}

@@ -1,5 +1,7 @@
 -- One row per segment and piece of feedback that a member gave while in the segment: survey responses (with emotions)
--- and feedback signals.
+-- and feedback signals. A view: who reads it sums up, and needs few of its columns.
+{{ config(materialized='view') }}
+
 with feedback as (
 
     select
@@ -28,14 +30,35 @@ with feedback as (
 
 ),
 
+memberships as (
+
+    select
+        segment_id,
+        customer_id,
+        valid_from,
+        valid_to,
+        max(valid_to) over (
+            partition by segment_id, customer_id order by valid_from, valid_to
+            rows between unbounded preceding and 1 preceding
+        ) as covered_to
+    from {{ ref('stg_segment_members') }}
+
+),
+
+-- a customer whose days of membership overlap is still one member: only the days that are not covered yet count
 members as (
 
-    select * from {{ ref('stg_segment_members') }}
+    select
+        segment_id,
+        customer_id,
+        greatest(valid_from, coalesce(covered_to, valid_from)) as valid_from,
+        valid_to
+    from memberships
+    where valid_to > valid_from and (covered_to is null or valid_to > covered_to)
 
 )
 
--- distinct: a customer whose days of membership overlap is still one member
-select distinct
+select
     members.segment_id,
     feedback.entity_type,
     feedback.entity_id,

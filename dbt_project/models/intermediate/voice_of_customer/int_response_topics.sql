@@ -89,6 +89,8 @@ touched as (
 
 select
     responses.response_id,
+    responses.response_key,
+    responses.sixteenth,
     responses.survey_id,
     responses.tenant_id,
     touched.topic_id,

@@ -23,7 +23,7 @@ pointed as (
 
     select
         responses.response_id,
-        brands.brand_pattern,
+        brands.brand_names,
         {{ without_pointers('texts.body') }} as body
     from responses
     inner join texts on responses.response_id = texts.entity_id
@@ -38,5 +38,5 @@ pointed as (
 
 select
     response_id,
-    trim({{ without_words('body', 'brand_pattern') }}) as scored_text
+    trim({{ without_names('body', 'brand_names') }}) as scored_text
 from pointed

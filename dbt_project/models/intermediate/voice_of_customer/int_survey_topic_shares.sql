@@ -6,8 +6,7 @@ with responses as (
     select
         tenant_id,
         survey_id,
-        response_id,
-        {{ sixteenth('response_id') }} as part,
+        sixteenth as part,
         {{ exact_score('overall_score') }} as score,
         {{ exact_score('overall_score * overall_score') }} as square
     from {{ ref('int_response_scores') }}
@@ -30,24 +29,20 @@ topics as (
 touched as (
 
     select
-        responses.tenant_id,
-        responses.survey_id,
-        responses.response_id,
-        responses.part,
-        responses.score,
+        response_topics.tenant_id,
+        response_topics.survey_id,
+        response_topics.response_key,
+        response_topics.sixteenth as part,
+        {{ exact_score('response_topics.overall_score') }} as score,
         topics.place,
         topics.n_topics
     from {{ ref('int_response_topics') }} as response_topics
-    inner join responses
-        on
-            response_topics.tenant_id is not distinct from responses.tenant_id
-            and response_topics.survey_id = responses.survey_id
-            and response_topics.response_id = responses.response_id
     inner join topics
         on
             response_topics.tenant_id is not distinct from topics.tenant_id
             and response_topics.survey_id = topics.survey_id
             and response_topics.topic_id = topics.topic_id
+    where response_topics.overall_score is not null
 
 ),
 
@@ -141,9 +136,7 @@ cells as (
     from touched as one
     inner join touched as other
         on
-            one.tenant_id is not distinct from other.tenant_id
-            and one.survey_id = other.survey_id
-            and one.response_id = other.response_id
+            one.response_key = other.response_key
             and one.place <= other.place
     group by one.tenant_id, one.survey_id, one.part, one.place, other.place
 

@@ -1,16 +1,15 @@
--- One row per tenant with a name: a pattern that matches the names of the tenant and its products, the longest first.
+-- One row per tenant with a name: the names of the tenant and its products, one a line.
 with names as (
 
-    select
+    select distinct
         tenant_id,
-        brand,
-        {{ name_pattern('brand') }} as pattern
+        {{ single_spaced('brand') }} as brand
     from {{ ref('stg_brand_names') }}
 
 )
 
 select
     tenant_id,
-    {{ dbt.listagg('pattern', "'|'", 'order by length(brand) desc, brand') }} as brand_pattern
+    {{ dbt.listagg('brand', "'\n'", 'order by brand') }} as brand_names
 from names
 group by tenant_id
