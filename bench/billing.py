@@ -118,10 +118,10 @@ def _against_scripts(
     # invoices a tenant: one of its fee, one of its usage with the fee of February.
     if (found["events"] + found["cancelled"], found["invoices"]) != (daily[1], 2 * tenants):
         raise SystemExit(f"the month and the script do not agree: {found}, {daily}")
+    _tell(json.dumps(found))
     peak = found["peak_bytes"] / 2**30
     if peak > 6:
         raise SystemExit(f"the month took {peak:.1f} GB of memory")
-    _tell(json.dumps(found))
     report(
         f"{events:,} usage events from landed Parquet to {found['invoices']:,} final invoices",
         found["seconds"],

@@ -20,6 +20,7 @@ from loompin.sqltext import name
 
 # So many hashes are sorted at a time: one gigabyte of them.
 _HASHES_AT_ONCE = 1 << 27
+_BATCH = 1 << 20
 
 
 def key_columns(table: Table) -> list[str]:
@@ -87,10 +88,16 @@ def find_repeated(
     for portion in range(portions):
         where = f" where h % {portions} = {portion}" if portions > 1 else ""
         hashed = f"select {_hash(values)} as h from {rows}"
-        batches = connection.execute(f"select h from ({hashed}){where}").to_arrow_table()
-        hashes = batches.column(0).to_numpy()
-        del batches
-        hashes = np.sort(hashes)
+        # Into one array that is sorted where it stands: a second one of a hundred million hashes would not fit.
+        hashes, count = np.empty(at_most, np.uint64), 0
+        for batch in connection.execute(f"select h from ({hashed}){where}").to_arrow_reader(_BATCH):
+            column = batch.column(0).to_numpy()
+            if count + len(column) > len(hashes):
+                hashes = np.concatenate([hashes[:count], np.empty(max(count, len(column)), np.uint64)])
+            hashes[count : count + len(column)] = column
+            count += len(column)
+        hashes = hashes[:count]
+        hashes.sort()
         repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
         del hashes
         if len(repeated):
