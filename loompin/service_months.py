@@ -243,7 +243,7 @@ class ServiceMonths:
             f" where p.service_month in ({listed}){' or p.service_month is null' if with_none else ''}"
         )}  # fmt: skip
         tests = [f"({_within(month)})" for month in chosen]
-        tests += ["occurred_at is null"] if with_none else []
+        tests += ["occurred_at is null or not isfinite(occurred_at)"] if with_none else []
         return Portion([n for n in self.files.all_numbers(self.table) if n in held], " or ".join(tests) or "false")
 
     def later_files(self) -> list[int]:

@@ -15,6 +15,8 @@ import duckdb
 import pytest
 from small_home import BASE, Home, check_of
 
+from loompin import contracts
+from loompin.contracts import Contracts, RowCheck
 from loompin.digests import MonthDigests
 
 JANUARY, FEBRUARY = "2026-01-01", "2026-02-01"
@@ -99,6 +101,18 @@ def test_a_month_is_looked_at_again_after_other_code_made_it(home: Home, monkeyp
     mark(home)
     monkeypatch.setattr("loompin.service_months.code_digest", lambda: "other")
     home.night("2026-02-03")
+    assert not is_marked(home)
+
+
+def test_a_rule_that_reads_other_rows_is_tried_every_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = contracts.load()
+    known = "tenant_id in (select id from source.tenants)"
+    check = RowCheck(name="known_tenant", column="tenant_id", expect=known, reason="it is unknown")
+    usage = every.tables["usage_events"].model_copy(update={"checks": (check,)})
+    monkeypatch.setattr(contracts, "load", lambda: Contracts(tables={**every.tables, "usage_events": usage}))
+    home.night("2026-02-03")
+    mark(home)
+    home.night("2026-02-04")
     assert not is_marked(home)
 
 
