@@ -55,14 +55,17 @@
                 {{ keep | join(', ') }},
                 unnest(words) as run,
                 -- what stands before each word: the last gap may be after all of them
-                unnest(gaps[1:len(words)]) as gap,
+                unnest(list_slice(gaps, 1, len(words))) as gap,
                 generate_subscripts(words, 1) as word_number
             from (
                 -- runs of both kinds take turns
                 select
                     {{ keep | join(', ') }},
-                    case when begins then runs[1:-1:2] else runs[2:-1:2] end as words,
-                    case when begins then list_prepend('', runs[2:-1:2]) else runs[1:-1:2] end as gaps
+                    case when begins then list_slice(runs, 1, -1, 2) else list_slice(runs, 2, -1, 2) end as words,
+                    case
+                        when begins then list_prepend('', list_slice(runs, 2, -1, 2))
+                        else list_slice(runs, 1, -1, 2)
+                    end as gaps
                 from (
                     select
                         {{ keep | join(', ') }},

@@ -1,5 +1,5 @@
--- One row a service month of usage, with a fingerprint of its usage, its costs and the runs of days that prices divide it
--- into: as long as it is the same, so is the usage of each run.
+-- One row a service month of usage, with a fingerprint of its usage, its costs and the runs of days that prices divide
+-- it into: as long as it is the same, so is the usage of each run.
 with
 
 runs as (
