@@ -607,7 +607,7 @@ def test_explain_a_driver_down_to_the_words(real: Path, topic: str) -> None:
     told = " ".join(result.stdout.split())
     assert "Shipping Speed (tax_002) in survey sur_001" in told
     assert "impact -0.15" in told
-    assert "Added anew from survey_sentiment and survey_topics: the same." in told
+    assert "Added anew from survey_sentiment and response_topics: the same." in told
     assert "shipping" in told
 
 

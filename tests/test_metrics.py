@@ -109,13 +109,13 @@ def test_figures_by_tenant_and_month_are_those_of_the_marts(night_home: Path, tm
             select date_trunc('month', date) as month, tenant_id, sum(total_responses) as n
             from survey_response_trends group by all
         ), felt as (
-            select date_trunc('month', touched.date) as month, touched.tenant_id, avg(csat) as csat,
-                sqrt(var_samp(csat) / count(csat)) as error,
+            select date_trunc('month', touched.date) as month, touched.tenant_id, avg(touched.csat) as csat,
+                sqrt(var_samp(touched.csat) / count(touched.csat)) as error,
                 100.0 * (count(*) filter (where sentiment.overall_score >= 0.05)
                     - count(*) filter (where sentiment.overall_score <= -0.05)) / count(sentiment.overall_score) as net
             from survey_sentiment as sentiment
             join (select distinct response_id, tenant_id, date, csat from response_topics) as touched
-                using (response_id)
+                on touched.response_id = sentiment.response_id
             group by all
         ), used as (
             select date_trunc('month', usage_date) as month, tenant_id, sum(cost) as cost
@@ -162,7 +162,15 @@ def test_figures_by_topic_are_those_of_the_drivers(night_home: Path, tmp_path: P
         select responses.tenant_id, topics.survey_id, topics.topic_id, count(overall_score), count(csat), avg(csat),
             count(*), 100.0 * avg(case when overall_score >= 0.05 then 1 when overall_score <= -0.05 then -1
                 when overall_score is not null then 0 end)
-        from (select distinct survey_id, topic_id, response_id from survey_topics) as topics
+        from (
+            select survey_id, topic_id, response_id from survey_topics
+            union
+            select answered.survey_id, found.topic_id, found.entity_id
+            from topic_assignments as found
+            join response_topics as answered on answered.response_id = found.entity_id
+            where found.entity_type = 'survey_response'
+                and answered.survey_id not in (select survey_id from survey_topics)
+        ) as topics
         join (select distinct response_id, tenant_id, csat, overall_score from response_topics) as responses
             using (response_id)
         group by all
