@@ -23,6 +23,8 @@ from loompin.settings import DBT_PROJECT
 Node = Mapping[str, Any]
 LANDING_SCHEMA = "landing"
 HISTORY = "history_"
+OF_USAGE = frozenset({"repeated_ids", "usage_cancelling", "usage_lateness", "usage_months", "usage_sums"})
+"""What landing makes of usage events for the models to read instead."""
 
 
 class Translator(DagsterDbtTranslator):
@@ -37,8 +39,7 @@ class Translator(DagsterDbtTranslator):
         if dbt_resource_props["resource_type"] == "source":
             if dbt_resource_props["schema"] != LANDING_SCHEMA:
                 return source_key(name)
-            # What each night knew of a table is the same step's work on the same rows.
-            return source_key(name.removeprefix(HISTORY)) if name.startswith(HISTORY) else landing_key(name)
+            return source_key(_table_of(name)) if _is_of_table(name) else landing_key(name)
         return dg.AssetKey([_folders(dbt_resource_props)[0], name])
 
     def get_group_name(self, dbt_resource_props: Node) -> str:
@@ -91,7 +92,7 @@ class Models:
         return [
             source
             for source in self.manifest["sources"].values()
-            if source["schema"] == LANDING_SCHEMA and not source["name"].startswith(HISTORY)
+            if source["schema"] == LANDING_SCHEMA and not _is_of_table(source["name"])
         ]
 
     @functools.cached_property
@@ -206,3 +207,12 @@ def _ancestors(unique_id: str, nodes: Mapping[str, Node]) -> set[str]:
                 found.add(parent)
                 waiting.append(parent)
     return found
+
+
+def _is_of_table(landed: str) -> bool:
+    """Whether something landed is the same step's work on the same rows as a table: what each night knew, or sums."""
+    return landed in OF_USAGE or landed.startswith(HISTORY)
+
+
+def _table_of(landed: str) -> str:
+    return "usage_events" if landed in OF_USAGE else landed.removeprefix(HISTORY)
