@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import sys
 import time
 from datetime import date
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 
+from bench import memory
 from dagster_project.dbt_process import DbtProcess
 from loompin import contracts, finals, landing, telemetry, validation
 from loompin.record import Record
@@ -55,13 +55,15 @@ def main(home: Path, night: date) -> dict[str, object]:
         ).fetchone()
     assert billed is not None
     usage = next(table for table in landed if table.table == "usage_events")
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    of_validation, of_dbt = memory.peaks()
     return {
         "seconds": seconds,
         "validated": validated - started,
         "laws": sum(1 for key in outcome.results if ".assert_" in key),
         "slowest": {result.unique_id.split(".")[2]: round(result.seconds, 2) for result in slowest},
-        "peak_bytes": peak * 1024,
+        "peak_bytes": max(of_validation, of_dbt),
+        "peak_bytes_of_validation": of_validation,
+        "peak_bytes_of_dbt": of_dbt,
         "invoices": billed[0],
         "quantity": str(billed[1]),
         "events": int(billed[2]),

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from bench import memory
 from dagster_project.dbt_process import DbtProcess
 from loompin import contracts, landing, telemetry, validation
 from loompin.record import Record
@@ -46,8 +46,7 @@ def main(home: Path, night: date, steps: Sequence[str]) -> dict[str, object]:
             raise SystemExit("\n".join(outcome.errors[-20:]))
         ordered = sorted(outcome.results.values(), key=lambda result: -result.seconds)
         models.append({result.unique_id.split(".")[2]: round(result.seconds, 2) for result in ordered})
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {"validated": validated, "seconds": seconds, "models": models, "peak_bytes": peak * 1024}
+    return {"validated": validated, "seconds": seconds, "models": models, "peak_bytes": max(memory.peaks())}
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ def _volume(report: Callable[..., None]) -> None:
         _tell("the hand-written script")
         by_hand = _script(settings)
         texts, sums = derived["seconds"]
-        peak = derived["peak_bytes"] / 2**30
+        peak = derived["peak_bytes"] / 1e9
         if peak > 6:
             raise SystemExit(f"deriving took {peak:.1f} GB of memory")
         report(
