@@ -1,10 +1,12 @@
-"""Peaks of memory, for the benchmarks that run in a process of their own."""
+"""Peaks of memory, of the benchmarks that run in a process of their own, and how high they may be."""
 
 from __future__ import annotations
 
 import re
 import resource
 from pathlib import Path
+
+_AT_MOST = 6e9
 
 
 def peaks() -> tuple[int, int]:
@@ -16,3 +18,9 @@ def peaks() -> tuple[int, int]:
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     assert found is not None
     return int(found[1]) * 1024, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def check(what: str, peak: int) -> None:
+    """End the benchmark if what it measured took more memory than the 6 GB that it may; `peak` in bytes."""
+    if peak > _AT_MOST:
+        raise SystemExit(f"{what} took {peak / 1e9:.1f} GB of memory, more than {_AT_MOST / 1e9:.0f}")

@@ -39,7 +39,8 @@ class Translator(DagsterDbtTranslator):
         if dbt_resource_props["resource_type"] == "source":
             if dbt_resource_props["schema"] != LANDING_SCHEMA:
                 return source_key(name)
-            return source_key(_table_of(name)) if _is_of_table(name) else landing_key(name)
+            table = _table_of(name)
+            return source_key(table) if table else landing_key(name)
         return dg.AssetKey([_folders(dbt_resource_props)[0], name])
 
     def get_group_name(self, dbt_resource_props: Node) -> str:
@@ -92,7 +93,7 @@ class Models:
         return [
             source
             for source in self.manifest["sources"].values()
-            if source["schema"] == LANDING_SCHEMA and not _is_of_table(source["name"])
+            if source["schema"] == LANDING_SCHEMA and _table_of(source["name"]) is None
         ]
 
     @functools.cached_property
@@ -209,10 +210,9 @@ def _ancestors(unique_id: str, nodes: Mapping[str, Node]) -> set[str]:
     return found
 
 
-def _is_of_table(landed: str) -> bool:
-    """Whether something landed is the same step's work on the same rows as a table: what each night knew, or sums."""
-    return landed in OF_USAGE or landed.startswith(HISTORY)
-
-
-def _table_of(landed: str) -> str:
-    return "usage_events" if landed in OF_USAGE else landed.removeprefix(HISTORY)
+def _table_of(landed: str) -> str | None:
+    """The table that something landed is the same step's work on the same rows as: what each night knew of it, or its
+    sums; None if there is none."""
+    if landed in OF_USAGE:
+        return "usage_events"
+    return landed.removeprefix(HISTORY) if landed.startswith(HISTORY) else None
