@@ -150,7 +150,7 @@ class Table(_Strict):
     night_ends_without: bool = False
     duplicates: Literal["latest_known", "first_known"] = "latest_known"
     rows_stay: bool = False
-    history: Literal["accepted", "with_refused"] | None = None
+    history: Literal["accepted", "with_refused", "changed"] | None = None
     checks: tuple[RowCheck, ...] = ()
     file: Path = Field(default=Path(), exclude=True)
     line: int = Field(default=0, exclude=True)

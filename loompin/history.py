@@ -4,6 +4,9 @@ The source views hold the rows that count now. Billing also asks what counted on
 since: the price of a month stays the one known when the month was billed. `landing.history_<table>` answers: at night N
 those rows count whose `_known_night` is N or earlier and whose `_ended_night`, if any, is later.
 
+Where a table is large and changes little, `history: changed` keeps the rows of those keys alone that did not always say
+the same; the others are as in the source view.
+
 A row ends when a later version of its key becomes known, when its file is replaced by one without it, or when a rule
 begins to hold it back; it may begin again. Rows that were held back stand beside the others with `_refused`, for tables
 whose rows make sets: the rest of a set must not pass for the whole.
@@ -38,12 +41,24 @@ def make(
     target = f"landing.{name('history_' + table.name)}"
     columns = ", ".join(name(column.name) for column in table.columns)
     fields = ", ".join(_FIELDS)
+    if table.history == "changed" and not _may_have_changed(connection, files, table):
+        typed = ", ".join(f"{name(column.name)} {column.data_type}" for column in table.columns)
+        connection.execute(
+            f"create table {target} ({typed}, _known_night date, _ended_night date, _source_file varchar,"
+            " _source_line bigint, _refused boolean)"
+        )
+        return
     rows = files.history(table, resolved, _held_now(table), bad_that_stay)
     if table.history != "with_refused":
         rows = f"select * from ({rows}) where not _refused"
     if not table.key or not files.of(table):
         connection.execute(f"create table {target} as select {columns}, {fields} from ({rows})")
         return
+    if table.history == "changed":
+        # Found first, so that the rows of other keys are neither sorted nor kept.
+        keys = ", ".join(key_columns(table))
+        changed = f"select {keys} from ({rows}) group by all having count(*) > 1 or count(_ended_night) > 0"
+        rows = f"select * from ({rows}) where ({keys}) in ({changed})"
     key = ", ".join(f"k{index} := {column}" for index, column in enumerate(key_columns(table)))
     of_row = ", ".join(f"r.{name(column.name)}" for column in table.columns)
     connection.execute(
@@ -95,3 +110,12 @@ def _held_now(table: Table) -> str:
         f"select distinct file_id, _row from landing.excluded"
         f" where table_name = {literal(table.name)} and status = 'quarantined'"
     )
+
+
+def _may_have_changed(connection: duckdb.DuckDBPyConnection, files: Files, table: Table) -> bool:
+    """Whether a file of the table has several versions, or a row of it was superseded or held back."""
+    excluded = connection.execute(
+        f"select 1 from landing.excluded where table_name = {literal(table.name)}"
+        " and status in ('quarantined', 'superseded') limit 1"
+    ).fetchone()
+    return excluded is not None or files.has_lineage(table)

@@ -13,7 +13,7 @@ once held back, `landing.lineage_<table>` (since when each of their rows has bee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -124,6 +124,10 @@ class Files:
     def number(self, version: FileVersion) -> int:
         """A current version's number."""
         return self._latest[version.source_file]
+
+    def has_lineage(self, table: Table) -> bool:
+        """Whether a file of a table has several versions, or rows that were once held back."""
+        return any(self.versions[number].source_file in self._lined for number in self._current.get(table.name, ()))
 
     def _read_held(self, record: Record) -> set[str]:
         """Read which rows were held back, and released, by which nights; the versions that such rows are of."""
@@ -320,22 +324,41 @@ class Files:
             held_now: SQL of the rows that the night holds back: `file_id`, `_row`.
             bad_that_stay: columns whose wrong values do not make a row leave.
         """
-        numbers, lineage = self._read_from(table, keep_gone=True)
+        current = self._current.get(table.name, [])
+        held_since = self._held_since(table, held_now)
+        versions = [
+            number
+            for number, version in enumerate(self.versions)
+            if version.table == table.name and version.source_file in self._lined | held_since
+        ]
         held = f" left join ({held_now}) as n on n.file_id = p.file_id and n._row = p._row"
         refused = f"({_leaves(bad_that_stay)} or n._row is not null)"
-        if not lineage:
+        if not versions:
             told = f"cast(null as date) as _ended_night, {refused} as _refused"
-            return self._rows(table, resolved, numbers, None, told, (), held)
+            return self._rows(table, resolved, current, None, told, (), held)
         intervals = f"landing.{name('intervals_' + table.name)}"
-        self._intervals(table, intervals, held_now)
+        self._intervals(table, intervals, held_now, versions)
         told = f"l.ended as _ended_night, coalesce(l.refused, {refused}) as _refused"
-        return self._rows(table, resolved, numbers, intervals, told, (), held)
+        last = {(self.versions[number].source_file, self.versions[number].content): number for number in versions}
+        numbers = sorted({*current, *last.values()})
+        return self._rows(table, resolved, numbers, intervals, told, (), held, lined_too=held_since)
+
+    def _held_since(self, table: Table, held_now: str) -> set[str]:
+        """Files without a lineage so far of which the night holds back a row that an earlier night accepted."""
+        found = self.connection.execute(
+            f"select distinct f.source_file from ({held_now}) as n join landing.files as f on f.file_id = n.file_id"
+            f" where f.table_name = {literal(table.name)} and not f.lined and f.accepted < {day(self.state.night)}"
+        ).fetchall()
+        return {file for (file,) in found}
 
     def _rows(
         self, table: Table, resolved: Resolved, numbers: Sequence[int], lineage: str | None, told: str,
-        kept: Sequence[str], join: str = "", landed: str | None = None,
+        kept: Sequence[str], join: str = "", landed: str | None = None, lined_too: Collection[str] = (),
     ) -> str:  # fmt: skip
-        """SQL of landed rows `p`, with since when each is known by its file or by its `lineage` `l`."""
+        """SQL of landed rows `p`, with since when each is known by its file or by its `lineage` `l`.
+
+        `lined_too` are files whose rows are in the lineage though they are not `lined`.
+        """
         if not numbers:
             columns = ", ".join(f"cast(null as {column.data_type}) as {name(column.name)}" for column in table.columns)
             return (
@@ -350,7 +373,9 @@ class Files:
             join = f" left join {lineage} as l on l.file_id = p.file_id and l._row = p._row{join}"
             accepted, before = f"coalesce(l.accepted, {accepted})", f"coalesce(l.completed_before, {before})"
             beginning, brought = f"coalesce(l.from_beginning, {beginning})", f"coalesce(l.brought, {brought})"
-            where.append("(not p.lined or l._row is not null)")
+            too = ", ".join(literal(file) for file in sorted(lined_too))
+            lined = f"(p.lined or p.source_file in ({too}))" if too else "p.lined"
+            where.append(f"(not {lined} or l._row is not null)")
         when = when_sql(table, "p.")
         without_time, known_night = _times(
             accepted, before, beginning, brought, f"cast({when} as date)" if when else None, resolved.known
@@ -549,18 +574,13 @@ class Files:
                 left join was_bad as b on b.file_id = v.file_id and b._row = c._row
             )"""
 
-    def _intervals(self, table: Table, target: str, held_now: str) -> None:
-        """The nights between which each row of files with a lineage was accepted, or refused.
+    def _intervals(self, table: Table, target: str, held_now: str, versions: Sequence[int]) -> None:
+        """The nights between which each row of some versions of files was accepted, or refused.
 
         One row a row and interval: `file_id`, `_row` (where it stands last), `accepted` (the night with which the
         interval begins), `completed_before` (the night completed before that), `from_beginning`, `brought`, `ended`,
         `refused`.
         """
-        versions = [
-            number
-            for number, version in enumerate(self.versions)
-            if version.table == table.name and version.source_file in self._lined
-        ]
         night = day(self.state.night)
         last_night = day(self.state.nights[-1].night if self.state.nights else None)
         row = "source_file, content, content_again, copy"

@@ -122,6 +122,54 @@ def test_a_rebuild_and_a_repeat_know_the_same(home: Home) -> None:
     assert prices(home, columns) == before
 
 
+def response(number: int, csat: str, received: str = "", survey_id: str = "s") -> dict[str, str]:
+    columns = ("response_id", "survey_id", "tenant_id", "customer_id", "submitted_at", "received_at", "csat",
+               "nps_score", "text", "sentiment_score", "joy", "anger", "fear")  # fmt: skip
+    given = {"response_id": f"r{number}", "survey_id": survey_id, "tenant_id": ACME, "csat": csat}
+    return dict.fromkeys(columns, "") | given | {"submitted_at": "2026-01-02T00:00:00Z", "received_at": received}
+
+
+def responses(home: Home) -> list[tuple[object, ...]]:
+    return home.landing(
+        "select response_id, csat, _known_night, _ended_night from landing.history_survey_responses order by all"
+    )
+
+
+def survey(number: str) -> dict[str, str]:
+    return {"id": number, "tenant_id": ACME, "title": "", "status": "Active"}
+
+
+def test_of_a_table_that_changes_little_only_what_changed_is_remembered(home: Home) -> None:
+    home.write("surveys.csv", [survey("s")])
+    home.write("survey_responses/a.csv", [response(number, "3") for number in range(4)])
+    home.night(D(5))
+    assert responses(home) == []
+    home.write("survey_responses/b.csv", [response(1, "5", "2026-01-07T00:00:00Z"), response(9, "1")])
+    home.night(D(7))
+    once = [("r1", 3, day(2), day(7)), ("r1", 5, day(7), None)]
+    assert responses(home) == once
+    home.write("survey_responses/a.csv", [response(number, "3") for number in range(3)])
+    for number in (8, 9):
+        home.night(D(number))
+        assert responses(home) == [*once, ("r3", 3, day(2), day(8))]
+
+
+def test_a_row_that_a_night_begins_to_hold_back_counted_until_then(home: Home) -> None:
+    """On that night already, not from the next on; its file has been the same all the time."""
+    home.write("surveys.csv", [survey("s"), survey("t")])
+    home.write("survey_responses.csv", [response(1, "3"), response(2, "4", survey_id="t")])
+    home.night(D(5))
+    home.write("surveys.csv", [survey("s")])
+    for number in (9, 10):
+        home.night(D(number))
+        assert responses(home) == [("r2", 4, day(2), day(9))]
+        assert home.rows("survey_responses", "response_id") == [("r1",)]
+    home.write("surveys.csv", [survey("s"), survey("t")])
+    for number in (11, 12):
+        home.night(D(number))
+        assert responses(home) == [("r2", 4, day(2), day(9)), ("r2", 4, day(11), None)]
+
+
 def subscription(number: int, ended: str = "", **more: str) -> dict[str, str]:
     return {
         "id": f"s{number}", "tenant_id": ACME, "plan": "Pro", "currency": "USD", "started_on": "2026-01-01",

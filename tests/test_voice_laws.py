@@ -324,3 +324,42 @@ def test_a_history_does_not_know_what_came_later(voice: Voice) -> None:
         (1, 2, True),
         (2, 3, False),
     ]
+
+
+def test_a_correction_leaves_the_months_that_have_ended_as_they_were(voice: Voice) -> None:
+    rows = world([(0, None, 5, frozenset()), (1, None, 1, frozenset(["delay"]))])
+    before = table(voice, "driver_history", night=date(2026, 1, 31), **rows)
+    first, second = rows["survey_responses"]
+    corrected = {**second, "csat": 4, "_known_night": date(2026, 2, 3)}
+    withdrawn = {**second, "_known_night": date(2026, 1, 6), "_ended_night": date(2026, 2, 3)}
+    rows["survey_responses"] = [first, corrected]
+    after = table(voice, "driver_history", history_survey_responses=[withdrawn, corrected], **rows)
+    assert [row for row in after if row["month"] == date(2026, 1, 1)] == before
+    assert [(row["month"].month, row["impact_score"]) for row in after] == [(1, -2.0), (2, -0.5)]
+    assert [row["impact_score"] for row in voice.ask("select * from experience_drivers")] == [-0.5]
+
+
+def test_an_answer_that_is_worded_anew_or_withdrawn_keeps_the_topics_of_its_former_words(voice: Voice) -> None:
+    rows = world([(0, None, 5, frozenset()), (1, None, 1, frozenset()), (2, None, 2, frozenset())])
+    rows["topic_aliases"] = [{"topic_id": topic, "alias": topic} for topic in ("delay", "price")]
+    first, second, third = (
+        {**row, "text": text}
+        for row, text in zip(rows["survey_responses"], ("fine", "Such a delay", "what a price"), strict=True)
+    )
+    rows["survey_responses"] = [first, second, third]
+    before = table(voice, "driver_history", night=date(2026, 1, 31), **rows)
+    assert {(row["id"], row["n_topic"], row["n_responses"]) for row in before} == {("delay", 1, 3), ("price", 1, 3)}
+    ended = {"_known_night": date(2026, 1, 7), "_ended_night": date(2026, 2, 3)}
+    worded = {**second, "text": "a fair price", "csat": 4, "_known_night": date(2026, 2, 3)}
+    rows["survey_responses"] = [first, worded]
+    after = table(voice, "driver_history", history_survey_responses=[{**second, **ended}, {**third, **ended}], **rows)
+    assert [row for row in after if row["month"] == date(2026, 1, 1)] == before
+    assert [(row["id"], row["n_topic"], row["impact_score"]) for row in after if row["month"].month == 2] == [
+        ("delay", 0, None),
+        ("price", 1, -0.5),
+    ]
+    # what is shown of topics in texts is what the answers say now
+    for mart in ("topic_assignments", "topic_mentions"):
+        assert voice.ask(f"select topic_id, entity_id, entity_type from {mart}") == [
+            {"topic_id": "price", "entity_id": worded["response_id"], "entity_type": "survey_response"}
+        ]

@@ -27,6 +27,8 @@ MARTS = (
     "driver_history", "topic_assignments", "topic_mentions", "segment_perception", "driver_evidence",
     "segment_evidence", "identity_graph",
 )  # fmt: skip
+HISTORIES = ("history_survey_responses", "history_survey_topics")
+"""What the loader tells of rows that did not always say the same; empty if a world does not give any."""
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
@@ -95,8 +97,10 @@ class Voice:
         """Fill source tables (columns left out are NULL, the tables not named empty) and build all models."""
         self.connection.execute(f"create or replace table landing.night as select date '{night}' as night")
         wanted = {name for name in self.tables if any(f'"source"."{name}"' in sql for sql in self.statements)}
-        for name in wanted | set(rows):
+        for name in wanted | set(rows) - set(HISTORIES):
             self._fill(name, rows.get(name, ()))
+        for history in HISTORIES:
+            self._fill(history.removeprefix("history_"), rows.get(history, ()), f"landing.{history}")
         for function in self._masking:
             self.connection.remove_function(function)
         # The names to redact are read when the functions are registered.
@@ -106,10 +110,12 @@ class Voice:
             self.connection.execute(statement)
         return self
 
-    def _fill(self, name: str, rows: Rows) -> None:
-        columns = {column.name: column.data_type for column in self.tables[name].columns} | {"_known_night": "date"}
+    def _fill(self, name: str, rows: Rows, relation: str = "") -> None:
+        relation = relation or f'source."{name}"'
+        nights = {"_known_night": "date", "_ended_night": "date"}
+        columns = {column.name: column.data_type for column in self.tables[name].columns} | nights
         typed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
-        self.connection.execute(f'create or replace table source."{name}" ({typed})')
+        self.connection.execute(f"create or replace table {relation} ({typed})")
         if rows:
             given = list(dict.fromkeys(key for row in rows for key in row))
             filled = [*given, *(() if "_known_night" in given else ("_known_night",))]
@@ -117,7 +123,7 @@ class Voice:
                       for row in rows]  # fmt: skip
             names = ", ".join(f'"{key}"' for key in filled)
             marks = ", ".join("?" for _ in filled)
-            self.connection.executemany(f'insert into source."{name}" ({names}) values ({marks})', values)
+            self.connection.executemany(f"insert into {relation} ({names}) values ({marks})", values)
 
     def ask(self, sql: str) -> list[dict[str, Any]]:
         """A query; rows as dictionaries."""

@@ -8,6 +8,7 @@ with texts as (
         entity_id,
         tenant_id
     from {{ ref('int_texts') }}
+    where entity_type <> 'former_response'
 
 ),
 

@@ -1,13 +1,15 @@
 -- One row per tenant, topic and month since the topic was first touched by a response with a CSAT: the topic's impact
--- on all CSAT answers that were known at the end of the month (of the night, for the month that has not ended).
+-- on all CSAT answers that were known at the end of the month (of the night, for the month that has not ended). What
+-- was corrected or withdrawn since counts in the months before as it was known then.
 with answers as (
 
     select
         tenant_id,
         cast(null as {{ dbt.type_string() }}) as topic_id,
         csat,
+        submitted_on,
         known_night,
-        submitted_on
+        cast(null as date) as ended_night
     from {{ ref('int_response_scores') }}
     where csat is not null
 
@@ -17,14 +19,27 @@ with answers as (
         tenant_id,
         topic_id,
         csat,
+        submitted_on,
         known_night,
-        submitted_on
+        cast(null as date) as ended_night
     from {{ ref('int_response_topics') }}
     where csat is not null
 
+    union all
+
+    select
+        tenant_id,
+        topic_id,
+        csat,
+        submitted_on,
+        known_night,
+        ended_night
+    from {{ ref('int_former_answers') }}
+
 ),
 
-dated as (
+-- An answer comes in with the month in which it became known, and goes with the one in which that ended.
+changes as (
 
     select
         tenant_id,
@@ -32,8 +47,20 @@ dated as (
         csat,
         -- a row that was known from the beginning counts from its own day on
         {{ month_of("case when known_night > cast('1900-01-01' as date) then known_night else submitted_on end") }}
-            as month
+            as month,
+        1 as n
     from answers
+
+    union all
+
+    select
+        tenant_id,
+        topic_id,
+        csat,
+        {{ month_of('ended_night') }} as month,
+        -1 as n
+    from answers
+    where ended_night is not null
 
 ),
 
@@ -42,7 +69,7 @@ calendar as (
     select
         coalesce(min(month), {{ month_of(night()) }}) as first_month,
         {{ month_of(night()) }} as last_month
-    from dated
+    from changes
     where month <= {{ night() }}
 
 ),
@@ -57,18 +84,18 @@ months as (
 known as (
 
     select
-        dated.tenant_id,
-        dated.topic_id,
-        least(coalesce(dated.month, calendar.first_month), calendar.last_month) as month,
-        count(*) as n,
-        sum({{ exact_score('dated.csat') }}) as total,
-        sum({{ exact_score('dated.csat * dated.csat') }}) as squares
-    from dated
+        changes.tenant_id,
+        changes.topic_id,
+        least(coalesce(changes.month, calendar.first_month), calendar.last_month) as month,
+        sum(changes.n) as n,
+        sum({{ exact_score('changes.csat * changes.n') }}) as total,
+        sum({{ exact_score('changes.csat * changes.csat * changes.n') }}) as squares
+    from changes
     cross join calendar
     group by
-        dated.tenant_id,
-        dated.topic_id,
-        least(coalesce(dated.month, calendar.first_month), calendar.last_month)
+        changes.tenant_id,
+        changes.topic_id,
+        least(coalesce(changes.month, calendar.first_month), calendar.last_month)
 
 ),
 
@@ -112,7 +139,10 @@ select
     topics.month,
     cast(everyone.n as bigint) as n_responses,
     cast(topics.n as bigint) as n_topic,
-    {{ leave_one_out_impact('everyone.n', 'everyone.total', 'topics.n', 'topics.total') }} as impact,
+    case
+        when topics.n > 0
+            then {{ leave_one_out_impact('everyone.n', 'everyone.total', 'topics.n', 'topics.total') }}
+    end as impact,
     {{ impact_standard_error(
         'everyone.n', 'everyone.total', 'everyone.squares', 'topics.n', 'topics.total', 'topics.squares'
     ) }} as standard_error,

@@ -1,5 +1,6 @@
--- One row per text in which topics are looked for: feedback signals and survey responses, redacted. `text_day` is the
--- day whose aliases apply.
+-- One row per text in which topics are looked for: feedback signals and survey responses, redacted, and what
+-- responses said before they were corrected or withdrawn (`former_response`: it tells which topics they touched then).
+-- `text_day` is the day whose aliases apply.
 with texts as (
 
     select
@@ -20,6 +21,17 @@ with texts as (
         coalesce(submitted_on, known_night) as text_day,
         comment_text as body
     from {{ ref('stg_survey_responses') }}
+    where comment_text is not null
+
+    union all
+
+    select
+        'former_response' as entity_type,
+        former_id as entity_id,
+        tenant_id,
+        coalesce(submitted_on, known_night) as text_day,
+        comment_text as body
+    from {{ ref('stg_former_survey_responses') }}
     where comment_text is not null
 
 )

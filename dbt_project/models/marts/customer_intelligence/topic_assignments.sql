@@ -12,3 +12,4 @@ select
     match_start,
     match_end
 from {{ ref('int_topic_assignments') }}
+where entity_type <> 'former_response'

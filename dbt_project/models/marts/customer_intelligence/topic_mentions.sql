@@ -16,3 +16,4 @@ left join {{ ref('int_topic_assignments') }} as assignments
         and matches.entity_id = assignments.entity_id
         and matches.entity_type = assignments.entity_type
         and assignments.assigned_by = 'alias'
+where matches.entity_type <> 'former_response'

@@ -44,6 +44,7 @@ select
     impacts.impact - {{ z95() }} * impacts.standard_error as impact_low,
     impacts.impact + {{ z95() }} * impacts.standard_error as impact_high,
     case
+        when impacts.n_topic = 0 then 'no rated response touches the topic any more'
         when impacts.impact is null then 'every rated response touches the topic'
         when impacts.standard_error is null then 'too few responses for an interval'
     end as reason

@@ -30,7 +30,8 @@ select
     {{ normal_two_sided_p('trends.mann_kendall_z') }} as trend_p,
     trends.sen_slope as trend_slope,
     {{ reasons([
-        ('drivers.impact_score is null', 'every rated response touches the topic'),
+        ('drivers.n_topic = 0', 'no rated response touches the topic any more'),
+        ('drivers.n_topic > 0 and drivers.impact_score is null', 'every rated response touches the topic'),
         ('drivers.impact_score is not null and drivers.impact_low is null', 'too few responses for an interval'),
         ('coalesce(trends.n_periods, 0) < 2', 'fewer than two weeks to compare'),
     ]) }} as reason
