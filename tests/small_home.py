@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -56,9 +57,16 @@ class Home:
             record.complete()
         return landed
 
-    def rows(self, table: str, columns: str = "*", warehouse: Path | None = None) -> list[tuple[Any, ...]]:
+    def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+        return self.tables({table: columns})[table]
+
+    def tables(self, columns: Mapping[str, str], warehouse: Path | None = None) -> dict[str, list[tuple[Any, ...]]]:
+        """The accepted rows of tables, by the columns wanted of each; the file is opened once."""
         with duckdb.connect(str(warehouse or self.settings.warehouse), read_only=True) as connection:
-            return connection.execute(f"select {columns} from source.{table} order by all").fetchall()
+            return {
+                table: connection.execute(f"select {wanted} from source.{table} order by all").fetchall()
+                for table, wanted in columns.items()
+            }
 
     def landing(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.settings.warehouse), read_only=True) as connection:

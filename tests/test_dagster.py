@@ -39,6 +39,7 @@ from dagster_project.source_assets import source_key
 from loompin import contracts, lock
 from loompin.settings import Settings
 from tests.conftest import REPO, copy_home
+from tests.published_file import differences, rows
 
 NIGHT = date(2026, 2, 10)
 REFERENCE = Path(__file__).parent / "reference"
@@ -654,7 +655,7 @@ def test_one_asset_of_a_new_night_lands_and_builds_what_it_is_made_from(later: S
 
 
 def test_a_backfill_is_one_run_that_publishes_its_last_night(
-    later: Settings, specs: dict[dg.AssetKey, dg.AssetSpec]
+    later: Settings, specs: dict[dg.AssetKey, dg.AssetSpec], night_home: Path
 ) -> None:
     run, events = run_in(later, selection=list(specs), nights=(date(2026, 2, 11), date(2026, 2, 13)))
     assert run.is_success, [entry.message for entry in events if entry.level >= logging.ERROR]
@@ -665,6 +666,15 @@ def test_a_backfill_is_one_run_that_publishes_its_last_night(
         for key in (PUBLISHED, dg.AssetKey(["marts", "invoices"]), source_key("tenants")):
             assert instance.get_materialized_partitions(key) >= set(nights), key
     assert len(materialized(events)) == len(specs)
+
+    # Nothing new came, so nothing was landed and no figure of a closed day changed.
+    recorded = json.loads((later.raw / "nights" / "2026-02-13.json").read_text(encoding="utf-8"))
+    assert (recorded["accepted"], recorded["gone"]) == ([], [])
+    before = night_home / "published" / "analytics.duckdb"
+    # The calendar runs to the night, and an invoice may be overdue; what it charges is the same.
+    assert set(differences(before, later.published)) <= {"invoices", "driver_history", "days"}
+    amounts = "select id, amount, content_hash from invoices order by id"
+    assert rows(before, amounts) == rows(later.published, amounts)
 
     earlier, events = run_in(
         later, selection=[dg.AssetKey(["marts", "plans"])], nights=(date(2026, 2, 12), date(2026, 2, 12))

@@ -116,11 +116,10 @@ def write(home: Home, rows: list[tuple[str, str, Row]]) -> None:
 
 def known(home: Home, warehouse: Path | None = None) -> dict[str, list[Any]]:
     """All that later steps read of the accepted rows, but the place where a row stands."""
-    found: dict[str, list[Any]] = {}
-    for table in TABLES:
-        columns = [f'"{column.name}"' for column in contracts.load().tables[table].columns]
-        found[table] = home.rows(table, ", ".join([*columns, "_known_night"]), warehouse)
-    return found
+    told = contracts.load().tables
+    columns = {table: ", ".join([*(f'"{column.name}"' for column in told[table].columns), "_known_night"])
+               for table in TABLES}  # fmt: skip
+    return home.tables(columns, warehouse)
 
 
 def quarantined(home: Home) -> list[Any]:

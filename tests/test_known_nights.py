@@ -252,4 +252,4 @@ def test_nights_one_by_one_one_load_and_a_rebuild_agree(tmp_path: Path, seed: in
     once = Home(tmp_path / "until_then")
     once.write("usage_events/all.csv", [row for day, rows in files.items() if day <= middle for row in rows])
     once.night(middle)
-    assert stepwise.rows("usage_events", columns, earlier.warehouse) == once.rows("usage_events", columns)
+    assert stepwise.tables({"usage_events": columns}, earlier.warehouse) == once.tables({"usage_events": columns})

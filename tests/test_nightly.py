@@ -11,13 +11,12 @@ import csv
 import hashlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -30,10 +29,9 @@ import pytest
 from loompin import lock
 from loompin.settings import Settings
 from tests.conftest import REPO, copy_home, loompin_process
+from tests.published_file import differences, published, rows
 
 SEEDS = REPO / "seeds"
-# What records runs may differ between two computations of one night.
-RUN_TABLES = {"data_as_of", "data_quality", "load_audit"}
 COLUMNS = {
     "quarantine": "table_name source_file source_line rule column_name value reason row_json received_at",
     "load_audit": (
@@ -44,45 +42,10 @@ COLUMNS = {
 }
 
 
-def published(home: Path) -> Path:
-    return home / "published" / "analytics.duckdb"
-
-
-def rows(file: Path, sql: str) -> list[tuple[Any, ...]]:
-    """A query on a file of a home, through a copy of the name: DuckDB keeps one instance a path and process."""
-    alias = file.with_name(f"{file.name}.{os.getpid()}.{time.monotonic_ns()}")
-    os.link(file, alias)
-    try:
-        with contextlib.closing(duckdb.connect(str(alias), read_only=True)) as connection:
-            return connection.execute(sql).fetchall()
-    finally:
-        alias.unlink()
-
-
 def digests(home: Path, night: str) -> dict[str, str]:
     """What the record says of a published night."""
     told: dict[str, str] = json.loads((home / "raw" / "nights" / f"{night}.json").read_text())["digests"]
     return told
-
-
-def differences(one: Path, other: Path) -> list[str]:
-    """The tables of two published files whose rows differ, compared both ways and copy by copy."""
-    with contextlib.closing(duckdb.connect()) as connection:
-        connection.execute(f"attach '{one}' as a (read_only)")
-        connection.execute(f"attach '{other}' as b (read_only)")
-        names = {
-            side: {row[0] for row in connection.execute(
-                f"select table_name from duckdb_tables() where database_name = '{side}'").fetchall()}
-            for side in ("a", "b")
-        }  # fmt: skip
-        found = sorted(names["a"] ^ names["b"])
-        for table in sorted(names["a"] & names["b"] - RUN_TABLES):
-            for this, that in (("a", "b"), ("b", "a")):
-                rest = f'select * from {this}.main."{table}" except all select * from {that}.main."{table}"'
-                more = connection.execute(f"select count(*) from ({rest})").fetchone()
-                if more is None or more[0]:
-                    found.append(table)
-    return sorted(set(found))
 
 
 def state(path: Path) -> tuple[int, int, str]:
@@ -139,7 +102,7 @@ def test_rows_read_are_the_rows_of_the_files(night_home: Path) -> None:
             assert read[str(file.relative_to(SEEDS))] == sum(1 for _ in csv.reader(opened)) - 1, file
 
 
-@pytest.fixture(params=["night_home", "third"])
+@pytest.fixture(params=["night_home", "bad"])
 def any_home(request: pytest.FixtureRequest) -> Path:
     """Homes to hold laws against: a clean night and one with bad rows."""
     found = request.getfixturevalue(request.param)
@@ -266,36 +229,7 @@ def run_night(stage: Stage, night: str) -> str:
     return ended.stdout
 
 
-@pytest.fixture(scope="module")
-def second(night_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """The next night with nothing new, while a reader holds the published file open and another night is started."""
-    folder = tmp_path_factory.mktemp("chain")
-    home = copy_home(night_home, folder / "home")
-    source = Path(shutil.copytree(SEEDS, folder / "source"))
-    stage = Stage(home, source, folder)
-    environment = {**os.environ, "LOOMPIN_HOME": str(home), "LOOMPIN_SOURCE": str(source)}
-    command = [sys.executable, "-m", "loompin.cli", "nightly", "--date", "2026-02-11"]
-    question = "select (select night from data_as_of), (select sum(amount) from invoices), (select count(*) from users)"
-    with contextlib.closing(duckdb.connect(str(published(home)), read_only=True)) as reader:
-        stage.seen["reader before"] = reader.execute(question).fetchone()
-        with subprocess.Popen(
-            command, cwd=REPO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as night:
-            settings = Settings(home=home, source=source)
-            wait_for(lambda: lock.holder(settings) is not None, night)
-            stage.seen["first"] = night.pid
-            stage.seen["beside"] = loompin_process(home, "nightly", "--date", "2026-02-11", source=source)
-            stage.seen["status"] = loompin_process(home, "status", source=source)
-            stage.seen["reader meanwhile"] = reader.execute(question).fetchone()
-            assert night.stdout is not None
-            stage.output = night.stdout.read()
-        assert night.returncode == 0, stage.output
-        stage.seen["reader after"] = reader.execute(question).fetchone()
-    stage.kept = keep(home, "after-11")
-    return stage
-
-
-def wait_for(holds: Any, process: subprocess.Popen[str], seconds: float = 300.0) -> bool:
+def wait_for(holds: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 300.0) -> bool:
     """Wait until something holds; False if the process ended first."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -322,22 +256,63 @@ EVENTS, CUSTOMERS = "supply_chain/usage_events/2026-02-12.csv", "customer_intell
 
 
 @pytest.fixture(scope="module")
-def third(second: Stage) -> Stage:
-    """A night with rows that do not fit, that break a rule, that nobody knows the tenant of, and that come late."""
-    stage = Stage(second.home, second.source, second.kept)
-    (stage.source / EVENTS).parent.mkdir()
-    (stage.source / EVENTS).write_text(NEW_EVENTS.format(quantity="a dozen"))
-    (stage.source / CUSTOMERS).write_text(NEW_CUSTOMERS)
-    stage.output = run_night(stage, "2026-02-12")
-    stage.seen["status"] = loompin_process(stage.home, "status", source=stage.source)
-    stage.kept = keep(stage.home, "after-12")
+def bad(night_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """A night with rows that do not fit, that break a rule, that nobody knows the tenant of, and that come late.
+
+    It is killed once while files are landed. Then it runs while a reader holds the published file open and another
+    night is started.
+    """
+    folder = tmp_path_factory.mktemp("chain")
+    home = copy_home(night_home, folder / "home")
+    source = Path(shutil.copytree(SEEDS, folder / "source"))
+    stage = Stage(home, source, folder)
+    (source / EVENTS).parent.mkdir()
+    (source / EVENTS).write_text(NEW_EVENTS.format(quantity="a dozen"))
+    (source / CUSTOMERS).write_text(NEW_CUSTOMERS)
+    landed = len(parts(home))
+    stage.seen["killed"] = kill(home, source, "2026-02-12", lambda: len(parts(home)) > landed)
+    stage.seen["after the kill"] = state(published(home))[2]
+    question = "select (select night from data_as_of), (select sum(amount) from invoices), (select count(*) from users)"
+    with contextlib.closing(duckdb.connect(str(published(home)), read_only=True)) as reader:
+        stage.seen["reader before"] = reader.execute(question).fetchone()
+        with start(home, source, "2026-02-12", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as night:
+            settings = Settings(home=home, source=source)
+            wait_for(lambda: lock.holder(settings) is not None, night)
+            stage.seen["first"] = night.pid
+            stage.seen["beside"] = loompin_process(home, "nightly", "--date", "2026-02-12", source=source)
+            stage.seen["status meanwhile"] = loompin_process(home, "status", source=source)
+            stage.seen["reader meanwhile"] = reader.execute(question).fetchone()
+            assert night.stdout is not None
+            stage.output = night.stdout.read()
+        assert night.returncode == 0, stage.output
+        stage.seen["reader after"] = reader.execute(question).fetchone()
+    stage.seen["status"] = loompin_process(home, "status", source=source)
+    stage.kept = keep(home, "after-12")
     return stage
 
 
+def start(home: Path, source: Path, night: str, **streams: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "LOOMPIN_HOME": str(home), "LOOMPIN_SOURCE": str(source), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "loompin.cli", "nightly", "--date", night]
+    return subprocess.Popen(command, cwd=REPO, env=environment, text=True, **streams)
+
+
+def kill(home: Path, source: Path, night: str, seen: Callable[[], bool]) -> bool:
+    """Start a night and kill it as soon as something can be seen of a step; False if it ended before."""
+    with start(home, source, night, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        killed = wait_for(seen, process)
+        process.send_signal(signal.SIGKILL)
+    return killed
+
+
+def parts(home: Path) -> list[Path]:
+    return list((home / "raw").glob("*/*.parquet"))
+
+
 @pytest.fixture(scope="module")
-def fourth(third: Stage) -> Stage:
+def corrected(bad: Stage) -> Stage:
     """The file corrected, and the rule that held the other row back removed."""
-    stage = Stage(third.home, third.source, third.kept)
+    stage = Stage(bad.home, bad.source, bad.kept)
     (stage.source / EVENTS).write_text(NEW_EVENTS.format(quantity="12.5"))
     path = stage.source / "core_platform" / "validation_rules.csv"
     path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "`regex`" not in line))
@@ -346,45 +321,32 @@ def fourth(third: Stage) -> Stage:
     return stage
 
 
-def test_a_reader_keeps_its_night_and_the_next_one_is_published(second: Stage) -> None:
-    seen = second.seen
+def test_a_night_that_was_killed_while_it_landed_changed_nothing_that_is_read(night_home: Path, bad: Stage) -> None:
+    assert bad.seen["killed"]
+    assert bad.seen["after the kill"] == state(published(night_home))[2]
+
+
+def test_a_reader_keeps_its_night_and_the_next_one_is_published(bad: Stage) -> None:
+    seen = bad.seen
     assert seen["reader before"][0] == date(2026, 2, 10)
     assert seen["reader meanwhile"] == seen["reader after"] == seen["reader before"]
-    told = loompin_process(second.home, "sql", "--csv", "select night from data_as_of")
+    told = loompin_process(bad.home, "sql", "--csv", "select night from data_as_of")
     assert told.returncode == 0
-    assert rows(published(second.kept), "select night from data_as_of") == [(date(2026, 2, 11),)]
+    assert rows(published(bad.kept), "select night from data_as_of") == [(date(2026, 2, 12),)]
 
 
-def test_a_second_night_beside_ends_with_1_and_says_who(second: Stage) -> None:
-    beside = second.seen["beside"]
+def test_a_second_night_beside_ends_with_1_and_says_who(bad: Stage) -> None:
+    beside = bad.seen["beside"]
     assert beside.returncode == 1
-    assert f"process {second.seen['first']}" in beside.stderr
-    assert "nightly --date 2026-02-11" in beside.stderr
-    assert second.seen["status"].returncode == 0
-    assert f"process {second.seen['first']}" in second.seen["status"].stdout
+    assert f"process {bad.seen['first']}" in beside.stderr
+    assert "nightly --date 2026-02-12" in beside.stderr
+    assert bad.seen["status meanwhile"].returncode == 0
+    assert f"process {bad.seen['first']}" in bad.seen["status meanwhile"].stdout
 
 
-def test_a_night_with_nothing_new_lands_nothing(second: Stage, night_home: Path) -> None:
-    recorded = json.loads((second.kept / "raw" / "nights" / "2026-02-11.json").read_text())
-    assert recorded["accepted"] == []
-    assert recorded["gone"] == []
-    parts = {path.relative_to(second.home): state(path)[2] for path in (second.home / "raw").rglob("*.parquet")}
-    first = {path.relative_to(night_home): state(path)[2] for path in (night_home / "raw").rglob("*.parquet")}
-    assert first.items() <= parts.items()
-
-
-def test_a_night_with_nothing_new_changes_no_closed_figure(second: Stage, night_home: Path) -> None:
-    changed = differences(published(night_home), published(second.kept))
-    # The calendar runs to the night.
-    assert set(changed) <= {"invoices", "driver_history", "days"}, changed
-    # A day later an invoice may be overdue; what it charges is the same.
-    amounts = "select id, amount, content_hash from invoices order by id"
-    assert rows(published(night_home), amounts) == rows(published(second.kept), amounts)
-
-
-def test_bad_rows_are_held_back_with_their_reason(third: Stage) -> None:
+def test_bad_rows_are_held_back_with_their_reason(bad: Stage) -> None:
     held = rows(
-        published(third.kept),
+        published(bad.kept),
         "select table_name, source_file, source_line, rule, column_name, value, row_json is null from quarantine"
         " order by all",
     )
@@ -394,90 +356,94 @@ def test_bad_rows_are_held_back_with_their_reason(third: Stage) -> None:
         ("usage_events", EVENTS, 3, "bad_quantity", "quantity", "a dozen", False),
         ("usage_events", EVENTS, 5, "unknown_tenant", "tenant_id", "lex_corp", False),
     ]
-    reasons = rows(published(third.kept), "select reason, received_at from quarantine order by table_name, source_line")
+    reasons = rows(published(bad.kept), "select reason, received_at from quarantine order by table_name, source_line")
     assert all(reason for reason, _ in reasons)
     assert reasons[1][1] == datetime(2026, 2, 12, 10)  # noqa: DTZ001  TIMESTAMP in UTC
 
 
-def test_the_summary_and_the_status_tell_what_was_held_back_and_what_came_late(third: Stage) -> None:
-    for told in (third.output, third.seen["status"].stdout):
+def test_the_summary_and_the_status_tell_what_was_held_back_and_what_came_late(bad: Stage) -> None:
+    for told in (bad.output, bad.seen["status"].stdout):
         for word in ("customers.email_regex", "usage_events.bad_quantity", f"{EVENTS}", "2026-02-05 10:00:00"):
             assert word in told, word
 
 
-def test_a_late_event_changes_no_final_invoice(second: Stage, third: Stage) -> None:
+def test_a_late_event_changes_no_final_invoice(night_home: Path, bad: Stage) -> None:
     lines = "select * from invoice_lines where invoice_id is not null order by line_id"
-    assert rows(published(second.kept), lines) == rows(published(third.kept), lines)
+    assert rows(published(night_home), lines) == rows(published(bad.kept), lines)
     daily = "select quantity from tenant_usage_daily where driver_key = 'infra.storage.gb' and tenant_slug = 'acme_1'"
     day = f"{daily} and usage_date = date '2026-01-20'"
-    assert rows(published(third.kept), day)[0][0] - rows(published(second.kept), day)[0][0] == Decimal(11)
-    assert rows(published(third.kept), f"{daily} and usage_date = date '2026-02-12'") == []
+    assert rows(published(bad.kept), day)[0][0] - rows(published(night_home), day)[0][0] == Decimal(11)
+    assert rows(published(bad.kept), f"{daily} and usage_date = date '2026-02-12'") == []
 
 
-def test_a_row_comes_back_when_its_file_or_its_rule_is_corrected(third: Stage, fourth: Stage) -> None:
-    assert rows(published(fourth.kept), "select table_name, rule from quarantine") == [
+def test_a_row_comes_back_when_its_file_or_its_rule_is_corrected(bad: Stage, corrected: Stage) -> None:
+    assert rows(published(corrected.kept), "select table_name, rule from quarantine") == [
         ("usage_events", "unknown_tenant")
     ]
     usage = "select quantity from tenant_usage_daily where usage_date = date '2026-02-12' and tenant_slug = 'acme_1'"
-    assert rows(published(third.kept), usage) == []
-    assert rows(published(fourth.kept), usage) == [(Decimal("12.5"),)]
+    assert rows(published(bad.kept), usage) == []
+    assert rows(published(corrected.kept), usage) == [(Decimal("12.5"),)]
     customers = "select id from customers where id like 'cust_new_%' order by id"
-    assert rows(published(third.kept), customers) == [("cust_new_1",)]
-    assert rows(published(fourth.kept), customers) == [("cust_new_1",), ("cust_new_2",)]
+    assert rows(published(bad.kept), customers) == [("cust_new_1",)]
+    assert rows(published(corrected.kept), customers) == [("cust_new_1",), ("cust_new_2",)]
     rules = "select count(*) from data_quality where rule_id = 'customers.email_regex'"
-    assert rows(published(third.kept), rules) == [(1,)]
-    assert rows(published(fourth.kept), rules) == [(0,)]
+    assert rows(published(bad.kept), rules) == [(1,)]
+    assert rows(published(corrected.kept), rules) == [(0,)]
 
 
-def test_a_correction_is_no_second_row(fourth: Stage) -> None:
+def test_a_correction_is_no_second_row(corrected: Stage) -> None:
     audit = rows(
-        published(fourth.kept),
+        published(corrected.kept),
         "select rows_read, rows_accepted, rows_quarantined, rows_duplicate from load_audit"
         f" where source_file = '{EVENTS}'",
     )
     assert audit == [(4, 3, 1, 0)]
 
 
-def test_an_earlier_night_is_recomputed_compared_and_not_published(fourth: Stage) -> None:
-    before = state(published(fourth.home))
-    ended = loompin_process(fourth.home, "nightly", "--date", "2026-02-12", source=fourth.source)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "equals what was published" in ended.stdout
-    assert state(published(fourth.home)) == before
-
-
-def test_an_earlier_night_that_differs_ends_with_1(fourth: Stage, tmp_path: Path) -> None:
-    home = copy_home(fourth.home, tmp_path / "home")
-    path = home / "raw" / "nights" / "2026-02-10.json"
-    recorded = json.loads(path.read_text())
+def test_an_earlier_night_that_differs_ends_with_1_and_names_what_differs(corrected: Stage) -> None:
+    """All tables but the one whose digest was changed in the record come out as they were published."""
+    path = corrected.home / "raw" / "nights" / "2026-02-12.json"
+    kept = path.read_text()
+    recorded = json.loads(kept)
     recorded["digests"]["invoices"] = "0:0"
     path.write_text(json.dumps(recorded))
-    before = state(published(home))
-    ended = loompin_process(home, "nightly", "--date", "2026-02-10", source=fourth.source)
+    before = state(published(corrected.home))
+    ended = loompin_process(corrected.home, "nightly", "--date", "2026-02-12", source=corrected.source)
+    path.write_text(kept)
     assert ended.returncode == 1, ended.stdout
-    assert "invoices" in ended.stderr
-    assert state(published(home)) == before
+    assert "differs from what was published for it in invoices;" in ended.stderr
+    assert state(published(corrected.home)) == before
 
 
-def test_warehouse_and_published_file_are_made_again_from_the_record(fourth: Stage, tmp_path: Path) -> None:
-    home = copy_home(fourth.home, tmp_path / "home")
-    (home / "warehouse.duckdb").unlink()
+def test_warehouse_and_published_file_are_made_again_from_the_record(corrected: Stage, tmp_path: Path) -> None:
+    """Also if that is killed while models are built."""
+    home = copy_home(corrected.home, tmp_path / "home")
+    warehouse = home / "warehouse.duckdb"
+    warehouse.unlink()
     published(home).unlink()
     # The source folder has no part in it: only the record has.
     empty = tmp_path / "source"
     empty.mkdir()
     (empty / "tenants.csv").write_text("id,name,plan,status,region\n")
+    assert kill(home, empty, "2026-02-13", lambda: warehouse.exists() and warehouse.stat().st_size > 20 << 20)
+    assert not published(home).exists()
     ended = loompin_process(home, "nightly", "--date", "2026-02-13", source=empty)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert differences(published(fourth.kept), published(home)) == []
-    assert digests(home, "2026-02-13") == digests(fourth.kept, "2026-02-13")
+    assert differences(published(corrected.kept), published(home)) == []
+    assert digests(home, "2026-02-13") == digests(corrected.kept, "2026-02-13")
+    left, expected = (
+        sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        for folder in (home / "published", corrected.kept / "published")
+    )
+    assert left == expected
+    assert "analytics.duckdb" in left
 
 
 # -- a night that ends badly -----------------------------------------------------------------------------------------
 
 
-def test_a_night_that_cannot_be_published_ends_with_1_and_leaves_everything(second: Stage, tmp_path: Path) -> None:
-    home = copy_home(second.home, tmp_path / "home")
+def test_a_night_that_cannot_be_published_ends_with_1_and_leaves_everything(night_home: Path, tmp_path: Path) -> None:
+    home = copy_home(night_home, tmp_path / "home")
     source = Path(shutil.copytree(SEEDS, tmp_path / "source"))
     (source / "core_platform" / "plans.csv").write_text("name,max_users,features\nPro,1,x\n")
     before, nights = state(published(home)), sorted((home / "raw" / "nights").glob("????-??-??.json"))
@@ -488,46 +454,3 @@ def test_a_night_that_cannot_be_published_ends_with_1_and_leaves_everything(seco
     assert "Traceback" not in ended.stderr
     assert state(published(home)) == before
     assert sorted((home / "raw" / "nights").glob("????-??-??.json")) == nights
-
-
-def moments(home: Path) -> Iterator[tuple[str, Any]]:
-    """When to kill a night: as soon as something can be seen of a step."""
-    yield "while files are landed", lambda: len(list((home / "raw").glob("*/*.parquet"))) > 5
-    yield "while models are built", lambda: (home / "dbt" / "target" / "run_results.json").exists() or tables(home) > 20
-    yield "while it is published", lambda: any((home / "published").glob("*.duckdb"))
-
-
-def tables(home: Path) -> int:
-    """How far the warehouse's file has grown, in megabytes; it is locked by its writer."""
-    path = home / "warehouse.duckdb"
-    return path.stat().st_size >> 20 if path.exists() else 0
-
-
-def test_a_night_that_is_killed_is_made_again_just_the_same(night_home: Path, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    chance = random.Random(20260210)
-    environment = {**os.environ, "LOOMPIN_HOME": str(home), "LOOMPIN_SOURCE": str(SEEDS)}
-    command = [sys.executable, "-m", "loompin.cli", "nightly", "--date", "2026-02-10"]
-    killed = []
-    for name, seen in moments(home):
-        with subprocess.Popen(
-            command, cwd=REPO, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as night:
-            if wait_for(seen, night):  # type: ignore[arg-type]
-                time.sleep(chance.uniform(0, 0.5))
-                night.send_signal(signal.SIGKILL)
-                killed.append(name)
-        if published(home).exists():
-            # Whole or not there: a reader can open it at any moment.
-            assert rows(published(home), "select night from data_as_of") == [(date(2026, 2, 10),)]
-    assert killed[:2] == ["while files are landed", "while models are built"]
-    ended = loompin_process(home, "nightly", "--date", "2026-02-10")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert digests(home, "2026-02-10") == digests(night_home, "2026-02-10")
-    assert differences(published(night_home), published(home)) == []
-    left, expected = (
-        sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-        for folder in (home / "published", night_home / "published")
-    )
-    assert left == expected
-    assert "analytics.duckdb" in left
