@@ -22,9 +22,6 @@ from loompin.settings import DBT_PROJECT
 
 Node = Mapping[str, Any]
 LANDING_SCHEMA = "landing"
-HISTORY = "history_"
-OF_USAGE = frozenset({"repeated_ids", "usage_cancelling", "usage_lateness", "usage_months", "usage_sums"})
-"""What landing makes of usage events for the models to read instead."""
 
 
 class Translator(DagsterDbtTranslator):
@@ -39,7 +36,7 @@ class Translator(DagsterDbtTranslator):
         if dbt_resource_props["resource_type"] == "source":
             if dbt_resource_props["schema"] != LANDING_SCHEMA:
                 return source_key(name)
-            table = _table_of(name)
+            table = _rows_of(dbt_resource_props)
             return source_key(table) if table else landing_key(name)
         return dg.AssetKey([_folders(dbt_resource_props)[0], name])
 
@@ -93,7 +90,7 @@ class Models:
         return [
             source
             for source in self.manifest["sources"].values()
-            if source["schema"] == LANDING_SCHEMA and _table_of(source["name"]) is None
+            if source["schema"] == LANDING_SCHEMA and _rows_of(source) is None
         ]
 
     @functools.cached_property
@@ -210,9 +207,8 @@ def _ancestors(unique_id: str, nodes: Mapping[str, Node]) -> set[str]:
     return found
 
 
-def _table_of(landed: str) -> str | None:
-    """The table that something landed is the same step's work on the same rows as: what each night knew of it, or its
-    sums; None if there is none."""
-    if landed in OF_USAGE:
-        return "usage_events"
-    return landed.removeprefix(HISTORY) if landed.startswith(HISTORY) else None
+def _rows_of(landed: Node) -> str | None:
+    """The table that something landed tells the rows of in another way (what each night knew of it, its sums), which
+    the same step makes; None if there is none."""
+    table: str | None = landed["config"]["meta"].get("rows_of")
+    return table

@@ -113,8 +113,8 @@ class Files:
 
     def numbers(self, table: Table, with_former: bool = False) -> list[int]:
         """The numbers of a table's current versions; `with_former`: and of those whose rows may still be told."""
-        if with_former and any(self.versions[n].source_file in self._lined for n in self._current.get(table.name, ())):
-            return [number for number, version in enumerate(self.versions) if version.table == table.name]
+        if with_former and self.has_lineage(table):
+            return self.all_numbers(table)
         return self._current.get(table.name, [])
 
     def all_numbers(self, table: Table) -> list[int]:
@@ -326,11 +326,8 @@ class Files:
         """
         current = self._current.get(table.name, [])
         held_since = self._held_since(table, held_now)
-        versions = [
-            number
-            for number, version in enumerate(self.versions)
-            if version.table == table.name and version.source_file in self._lined | held_since
-        ]
+        lined = self._lined | held_since
+        versions = [number for number in self.all_numbers(table) if self.versions[number].source_file in lined]
         held = f" left join ({held_now}) as n on n.file_id = p.file_id and n._row = p._row"
         refused = f"({_leaves(bad_that_stay)} or n._row is not null)"
         if not versions:
@@ -478,11 +475,7 @@ class Files:
         if not lined:
             return current, None
         files = {self.versions[number].source_file for number in lined}
-        versions = [
-            number
-            for number, version in enumerate(self.versions)
-            if version.source_file in files and version.table == table.name
-        ]
+        versions = [number for number in self.all_numbers(table) if self.versions[number].source_file in files]
         lineage = f"landing.{name('lineage_' + table.name)}"
         if table.name not in self._with_lineage:
             self._with_lineage.add(table.name)

@@ -17,7 +17,8 @@ from loompin.validation import CheckResult, FileAudit, TableLanding
 
 Part = str | Group
 
-FIRST_QUERY = "select tenant_slug, date, amount, status from invoices order by date, tenant_slug"
+_INVOICES = "select tenant_slug, date, amount, status from invoices order by date, tenant_slug"
+_TABLES = "select table_name, estimated_size as rows from duckdb_tables() where rows > 0 order by table_name"
 _CHECK_COLUMNS = ("rule_id", "severity", "status", "rows_failed", "rows_checked")
 _MOST = 20
 _COUNTED = ("read", "accepted", "quarantined", "duplicate", "superseded")
@@ -55,7 +56,7 @@ def where(settings: Settings) -> Iterator[Part]:
     documents = sum(1 for path in settings.invoices.glob("*.pdf"))
     if documents:
         yield f"Invoices: {output.count(documents, 'PDF')} in {settings.invoices}"
-    yield f'Look into it:\n  loompin sql "{FIRST_QUERY}"'
+    yield f'Look into it:\n  loompin sql "{_INVOICES if documents else _TABLES}"'
 
 
 def checked(landed: Landed, every: bool) -> Iterator[Part]:

@@ -26,7 +26,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from loompin import lock
+from loompin import lock, reports
 from loompin.settings import Settings
 from tests.conftest import REPO, copy_home, loompin_process
 from tests.published_file import differences, published, rows
@@ -167,6 +167,16 @@ def test_the_summary_says_what_can_be_queried(night_home: Path) -> None:
     answered = loompin_process(night_home, "sql", "--csv", query)
     assert answered.returncode == 0
     assert "acme_1,2026-01-01,499.00,Paid" in answered.stdout
+
+
+def test_the_summary_of_a_home_without_invoices_leads_to_the_tables_with_rows(night_home: Path, tmp_path: Path) -> None:
+    shutil.copytree(night_home / "published", tmp_path / "published")
+    told = "".join(part for part in reports.where(Settings(home=tmp_path)) if isinstance(part, str))
+    query = told.split('loompin sql "')[1].split('"')[0]
+    answered = loompin_process(tmp_path, "sql", "--csv", query)
+    assert answered.returncode == 0
+    assert "survey_responses" not in answered.stdout, "not published"
+    assert {"survey_drivers", "tenants"} <= {line.split(",")[0] for line in answered.stdout.splitlines()}
 
 
 def test_private_files_are_their_owners(night_home: Path) -> None:

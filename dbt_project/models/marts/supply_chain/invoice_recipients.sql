@@ -10,7 +10,5 @@ left join {{ ref('stg_tenant_names') }} as tenants
     on
         invoices.tenant_id = tenants.tenant_id
         and invoices.invoice_date >= tenants.known_night
-        and (
-            invoices.invoice_date < tenants.ended_night
-            or tenants.ended_night is null
-        )
+        -- not `or ... is null`: an outer join on anything but comparisons tries each pair of rows
+        and invoices.invoice_date < coalesce(tenants.ended_night, cast('9999-12-31' as date))
