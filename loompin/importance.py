@@ -59,59 +59,80 @@ def shares(correlations: Array, with_target: Array, exact_up_to: int = _EXACT_IN
         with_target: their correlations with what is explained.
         exact_up_to: with more columns than this, LMG is the mean over 1,024 orders instead of all (the same each time).
     """
-    count = len(with_target)
+    return _shares_of_each(correlations[None], with_target[None], exact_up_to)[0]
+
+
+def _shares_of_each(correlations: Array, with_target: Array, exact_up_to: int) -> list[Shares]:
+    """As `shares`, of several matrices of one size at once: the steps are many and small, whatever they work on."""
+    matrices, count = with_target.shape
     if count == 0:
-        return Shares(0.0, np.zeros(0), np.zeros(0), exact=True)
+        return [Shares(0.0, np.zeros(0), np.zeros(0), exact=True)] * matrices
     # Columns in an order of their own, so that names and places change nothing where orders are sampled.
-    order = np.lexsort((np.round(np.abs(correlations).sum(axis=0), 9), np.round(with_target, 9)))
-    back = np.argsort(order)
-    columns, target = correlations[np.ix_(order, order)], with_target[order]
+    order = np.array([
+        np.lexsort((np.round(np.abs(one).sum(axis=0), 9), np.round(target, 9)))
+        for one, target in zip(correlations, with_target, strict=True)
+    ])  # fmt: skip
+    columns = correlations[np.arange(matrices)[:, None, None], order[:, :, None], order[:, None, :]]
+    targets = np.take_along_axis(with_target, order, axis=1)
     exact = count <= exact_up_to
-    lmg = _lmg_of_all_orders(columns, target) if exact else _lmg_of_some_orders(columns, target)
-    johnson = _johnson(columns, target)
-    return Shares(float(lmg.sum()), lmg[back], johnson[back], exact)
+    if exact:
+        lmg = _lmg_of_all_orders(columns, targets)
+    else:
+        lmg = np.array([_lmg_of_some_orders(*one) for one in zip(columns, targets, strict=True)])
+    johnson = _johnson(columns, targets)
+    back = np.argsort(order, axis=1)
+    return [
+        Shares(float(one.sum()), one[places], other[places], exact)
+        for one, other, places in zip(lmg, johnson, back, strict=True)
+    ]
 
 
 def _johnson(correlations: Array, with_target: Array) -> Array:
     values, vectors = np.linalg.eigh(correlations)
     kept = values > _NOTHING_LEFT
     roots = np.sqrt(np.where(kept, values, 0.0))
-    loadings = (vectors * roots) @ vectors.T
-    weights = (vectors * np.divide(1.0, roots, out=np.zeros_like(roots), where=kept)) @ vectors.T @ with_target
-    result: Array = (loadings**2) @ (weights**2)
+    inverse = np.divide(1.0, roots, out=np.zeros_like(roots), where=kept)
+    across = np.swapaxes(vectors, -1, -2)
+    loadings = (vectors * roots[:, None, :]) @ across
+    weights = (vectors * inverse[:, None, :]) @ across @ with_target[:, :, None]
+    result: Array = ((loadings**2) @ (weights**2))[:, :, 0]
     return result
 
 
 def _swept(matrices: Array) -> Array:
     """The matrices of what is left of all other columns once the first is accounted for, without the first."""
-    pivots = matrices[:, 0, 0]
+    pivots = matrices[..., 0, 0]
     factors = np.divide(1.0, pivots, out=np.zeros_like(pivots), where=pivots > _NOTHING_LEFT)
-    first = matrices[:, 0, 1:]
-    result: Array = matrices[:, 1:, 1:] - first[:, :, None] * first[:, None, :] * factors[:, None, None]
+    first = matrices[..., 0, 1:]
+    result: Array = matrices[..., 1:, 1:] - first[..., :, None] * first[..., None, :] * factors[..., None, None]
     return result
 
 
 def _bordered(correlations: Array, with_target: Array) -> Array:
-    """The correlations with the target as the last row and column."""
-    return np.block([[correlations, with_target[:, None]], [with_target[None, :], np.ones((1, 1))]])
+    """Matrices of correlations with the target as the last row and column."""
+    matrices, count = with_target.shape
+    result = np.ones((matrices, count + 1, count + 1))
+    result[:, :-1, :-1] = correlations
+    result[:, -1, :-1] = result[:, :-1, -1] = with_target
+    return result
 
 
 def _lmg_of_all_orders(correlations: Array, with_target: Array) -> Array:
-    count = len(with_target)
-    matrices = _bordered(correlations, with_target)[None, :, :]
+    count = with_target.shape[1]
+    matrices = _bordered(correlations, with_target)[:, None]
     for _ in range(count):
         # Bit j of a place says whether column j is in the set.
-        matrices = np.concatenate([matrices[:, 1:, 1:], _swept(matrices)])
-    unexplained = matrices[:, 0, 0]
+        matrices = np.concatenate([matrices[..., 1:, 1:], _swept(matrices)], axis=1)
+    unexplained = matrices[..., 0, 0]
     sizes = np.zeros(1, dtype=np.int64)
     for _ in range(count):
         sizes = np.concatenate([sizes, sizes + 1])
     chances = np.array([1 / (count * math.comb(count - 1, size)) for size in range(count)])
-    added = np.empty(count)
+    added = np.empty_like(with_target)
     for column in range(count):
         shape = (-1, 2, 1 << column)
-        without, with_it = (unexplained.reshape(shape)[:, place, :] for place in (0, 1))
-        added[column] = np.sum(chances[sizes.reshape(shape)[:, 0, :]] * (without - with_it))
+        without, with_it = (unexplained.reshape(len(added), *shape)[:, :, place] for place in (0, 1))
+        added[:, column] = np.sum(chances[sizes.reshape(shape)[:, 0, :]] * (without - with_it), axis=(1, 2))
     return added
 
 
@@ -121,7 +142,7 @@ def _lmg_of_some_orders(correlations: Array, with_target: Array) -> Array:
     forth = np.array([generator.permutation(count) for _ in range(_ORDERS)])
     # Each order once more from behind: what comes early in one comes late in the other.
     orders = np.concatenate([forth, forth[:, ::-1]])
-    bordered = _bordered(correlations, with_target)
+    (bordered,) = _bordered(correlations[None], with_target[None])
     places = np.concatenate([orders, np.full((len(orders), 1), count)], axis=1)
     matrices = bordered[places[:, :, None], places[:, None, :]]
     added = np.zeros(count)
@@ -170,8 +191,10 @@ def topic_shares(groups: Sequence[int], rows: Sequence[int], columns: Sequence[i
         return [None] * (size - 2)
     kept = np.array([0, *varying, size - 1])
     total, sums = total[np.ix_(kept, kept)], sums[:, kept][:, :, kept]
-    found = _shares_of(total)
-    margins = _margins(total, sums) if all(sums[:, 0, 0]) else None
+    # Without a group that nobody is in there is no jackknife.
+    left_out = total - sums if all(sums[:, 0, 0]) else sums[:0]
+    found, *anew = _shares_of_sums([total, *left_out])
+    margins = _margins(anew) if anew else None
     correlations = _correlations(total)[:-1, :-1]
     alone = _unexplained_by_others(correlations) > _NOTHING_LEFT
     result: list[TopicShare | None] = [None] * (size - 2)
@@ -206,13 +229,12 @@ def _correlations(sums: Array) -> Array:
     return result
 
 
-def _shares_of(sums: Array) -> Shares:
-    found = _correlations(sums)
-    return shares(found[:-1, :-1], found[:-1, -1], _EXACT_IN_SURVEYS)
+def _shares_of_sums(sums: Sequence[Array]) -> list[Shares]:
+    found = np.array([_correlations(one) for one in sums])
+    return _shares_of_each(found[:, :-1, :-1], found[:, :-1, -1], _EXACT_IN_SURVEYS)
 
 
-def _margins(total: Array, sums: Array) -> tuple[Array, Array]:
-    left_out = [_shares_of(total - part) for part in sums]
+def _margins(left_out: Sequence[Shares]) -> tuple[Array, Array]:
     lmg, johnson = (
         np.sqrt((GROUPS - 1) * np.var([getattr(one, name) for one in left_out], axis=0)) * _T_OF_GROUPS
         for name in ("lmg", "johnson")
@@ -222,13 +244,13 @@ def _margins(total: Array, sums: Array) -> tuple[Array, Array]:
 
 def _unexplained_by_others(correlations: Array) -> Array:
     """Share of each column's variance that the other columns do not hold."""
-    result = np.empty(len(correlations))
-    for column in range(len(correlations)):
-        others = [place for place in range(len(correlations)) if place != column]
-        matrices = correlations[np.ix_([*others, column], [*others, column])][None, :, :]
-        for _ in others:
-            matrices = _swept(matrices)
-        result[column] = matrices[0, 0, 0]
+    count = len(correlations)
+    # Each column once at the end, after all others.
+    orders = np.array([[*(place for place in range(count) if place != last), last] for last in range(count)])
+    matrices = correlations[orders[:, :, None], orders[:, None, :]]
+    for _ in range(count - 1):
+        matrices = _swept(matrices)
+    result: Array = matrices[:, 0, 0]
     return result
 
 
