@@ -336,8 +336,7 @@ class Files:
         intervals = f"landing.{name('intervals_' + table.name)}"
         self._intervals(table, intervals, held_now, versions)
         told = f"l.ended as _ended_night, coalesce(l.refused, {refused}) as _refused"
-        last = {(self.versions[number].source_file, self.versions[number].content): number for number in versions}
-        numbers = sorted({*current, *last.values()})
+        numbers = self._with_gone(current, versions)
         return self._rows(table, resolved, numbers, intervals, told, (), held, lined_too=held_since)
 
     def _held_since(self, table: Table, held_now: str) -> set[str]:
@@ -481,9 +480,13 @@ class Files:
             self._with_lineage.add(table.name)
             self._lineage(table, lineage, versions)
         if keep_gone:
-            last = {(v.source_file, v.content): n for n, v in enumerate(self.versions) if n in set(versions)}
-            return sorted({*current, *last.values()}), lineage
+            return self._with_gone(current, versions), lineage
         return current, lineage
+
+    def _with_gone(self, current: Iterable[int], versions: Iterable[int]) -> list[int]:
+        """The current versions, and the last of `versions` with each content: rows that are gone are read there."""
+        last = {(self.versions[number].source_file, self.versions[number].content): number for number in versions}
+        return sorted({*current, *last.values()})
 
     def _lineage(self, table: Table, target: str, versions: Sequence[int]) -> None:
         """Since when each row of some files has been accepted.
