@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -59,9 +60,20 @@ def loompin_process(
     home: Path, *arguments: str, source: Path = REPO / "seeds", timeout: float = 900
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the command line as a user does: in a process of its own, with a home and a source folder."""
+    with started(home, *arguments, source=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            told, problems = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, told, problems)
+
+
+def started(home: Path, *arguments: str, source: Path = REPO / "seeds", **streams: Any) -> subprocess.Popen[str]:
+    """The same, not waited for; `streams` are `subprocess.Popen`'s."""
     environment = {**os.environ, "LOOMPIN_HOME": str(home), "LOOMPIN_SOURCE": str(source), "COLUMNS": "200"}
     command = [sys.executable, "-m", "loompin.cli", *arguments]
-    return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=timeout)
+    return subprocess.Popen(command, cwd=REPO, env=environment, text=True, **streams)
 
 
 def copy_home(home: Path, target: Path) -> Path:

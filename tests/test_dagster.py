@@ -39,7 +39,7 @@ from dagster_project.source_assets import source_key
 from loompin import contracts, lock
 from loompin.settings import Settings
 from tests.conftest import REPO, copy_home
-from tests.published_file import differences, rows
+from tests.published_file import differences, published, rows
 
 NIGHT = date(2026, 2, 10)
 REFERENCE = Path(__file__).parent / "reference"
@@ -670,7 +670,7 @@ def test_a_backfill_is_one_run_that_publishes_its_last_night(
     # Nothing new came, so nothing was landed and no figure of a closed day changed.
     recorded = json.loads((later.raw / "nights" / "2026-02-13.json").read_text(encoding="utf-8"))
     assert (recorded["accepted"], recorded["gone"]) == ([], [])
-    before = night_home / "published" / "analytics.duckdb"
+    before = published(night_home)
     # The calendar runs to the night, and an invoice may be overdue; what it charges is the same.
     assert set(differences(before, later.published)) <= {"invoices", "driver_history", "days"}
     amounts = "select id, amount, content_hash from invoices order by id"

@@ -10,11 +10,9 @@ import contextlib
 import csv
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,7 +26,7 @@ import pytest
 
 from loompin import lock, reports
 from loompin.settings import Settings
-from tests.conftest import REPO, copy_home, loompin_process
+from tests.conftest import REPO, copy_home, loompin_process, started
 from tests.published_file import differences, published, rows
 
 SEEDS = REPO / "seeds"
@@ -285,7 +283,9 @@ def bad(night_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     question = "select (select night from data_as_of), (select sum(amount) from invoices), (select count(*) from users)"
     with contextlib.closing(duckdb.connect(str(published(home)), read_only=True)) as reader:
         stage.seen["reader before"] = reader.execute(question).fetchone()
-        with start(home, source, "2026-02-12", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as night:
+        with started(
+            home, "nightly", "--date", "2026-02-12", source=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as night:
             settings = Settings(home=home, source=source)
             wait_for(lambda: lock.holder(settings) is not None, night)
             stage.seen["first"] = night.pid
@@ -301,15 +301,11 @@ def bad(night_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return stage
 
 
-def start(home: Path, source: Path, night: str, **streams: Any) -> subprocess.Popen[str]:
-    environment = {**os.environ, "LOOMPIN_HOME": str(home), "LOOMPIN_SOURCE": str(source), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "loompin.cli", "nightly", "--date", night]
-    return subprocess.Popen(command, cwd=REPO, env=environment, text=True, **streams)
-
-
 def kill(home: Path, source: Path, night: str, seen: Callable[[], bool]) -> bool:
     """Start a night and kill it as soon as something can be seen of a step; False if it ended before."""
-    with start(home, source, night, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with started(
+        home, "nightly", "--date", night, source=source, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         killed = wait_for(seen, process)
         process.send_signal(signal.SIGKILL)
     return killed
@@ -408,6 +404,14 @@ def test_a_correction_is_no_second_row(corrected: Stage) -> None:
         f" where source_file = '{EVENTS}'",
     )
     assert audit == [(4, 3, 1, 0)]
+
+
+def test_an_earlier_night_is_recomputed_compared_and_not_published(corrected: Stage) -> None:
+    before = state(published(corrected.home))
+    ended = loompin_process(corrected.home, "nightly", "--date", "2026-02-12", source=corrected.source)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "equals what was published" in ended.stdout
+    assert state(published(corrected.home)) == before
 
 
 def test_an_earlier_night_that_differs_ends_with_1_and_names_what_differs(corrected: Stage) -> None:
