@@ -185,8 +185,10 @@ def status(debug: Debug = False) -> None:
 
 
 @app.command(
+    # A query may begin with a comment, which looks like an option.
+    context_settings={"ignore_unknown_options": True},
     epilog='Examples: loompin sql "select * from invoices order by date"; loompin sql "show tables";'
-    ' loompin sql --csv "from survey_drivers" > drivers.csv'
+    ' loompin sql --csv "from survey_drivers" > drivers.csv',
 )
 def sql(
     query: Annotated[str, typer.Argument(help="One query in DuckDB's SQL, quoted.")],
