@@ -1,7 +1,8 @@
-"""`make bench`: runs the benchmarks (all, or those named) and prints one table; `--write` puts it into docs/."""
+"""`make bench`: runs the benchmarks (all, or those named), prints their rows; `--write` puts the table into docs/."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import platform
@@ -47,9 +48,14 @@ Report = Callable[..., None]
 
 def main(arguments: list[str]) -> int:
     """Run the named benchmarks (all by default); 1 if a ratio is over its limit."""
+    parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"of {', '.join(BENCHMARKS)}; all if none")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
+    asked = parser.parse_args(arguments)
+    unknown = sorted(set(asked.benchmarks) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
     telemetry.disable()
-    write = "--write" in arguments
-    chosen = [name for name in arguments if not name.startswith("-")] or list(BENCHMARKS)
     rows: list[Row] = []
 
     def report(
@@ -58,9 +64,9 @@ def main(arguments: list[str]) -> int:
         rows.append(Row(name, seconds, reference, reference_seconds, limit, note))
         print(" | ".join(rows[-1].cells()), flush=True)
 
-    for name in chosen:
+    for name in asked.benchmarks or BENCHMARKS:
         importlib.import_module(f"bench.{name}").run(report)
-    if write:
+    if asked.write:
         PAGE.write_text(_page(rows), encoding="utf-8")
         print(f"written to {PAGE.name}")
     return 1 if any(row.ratio > row.limit for row in rows) else 0
