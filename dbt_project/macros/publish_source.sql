@@ -1,9 +1,11 @@
 {#-
     A source table as it is published: the columns of its contract in order, personal data masked.
     A mart of a source table that needs no step in SQL is one call of this macro, and nothing else reads a source from a
-    mart.
+    mart. `texts` names columns that stand redacted in int_texts, so that no text is worked on twice: by column, what the
+    texts are of there (entity_type) and the column of the source that tells which is whose (entity_id).
 -#}
-{% macro publish_source(source_name, table_name) -%}
+{% macro publish_source(source_name, table_name, texts={}) -%}
+    {%- set redacted = ref('int_texts') if texts else none -%}
     {%- set relation = source(source_name, table_name) -%}
     {%- if not execute -%}
     {#- While parsing, the graph is empty: naming the source above is all dbt needs for the lineage. -#}
@@ -13,8 +15,17 @@
     {%- set tenant = table.config.meta.get('tenant') or 'null' %}
 select
     {%- for column in table.columns.values() %}
-    {{ masked(column.name, column.config.meta.get('personal'), column.data_type, tenant) }}{{ ',' if not loop.last }}
+    {% if column.name in texts -%}
+        {{ column.name }}_redacted.body as {{ column.name }}
+    {%- else -%}
+        {{ masked(column.name, column.config.meta.get('personal'), column.data_type, tenant) }}
+    {%- endif -%}
+    {{ ',' if not loop.last }}
     {%- endfor %}
-from {{ relation }}
+from {{ relation }} as landed
+    {%- for column, (entity_type, entity_id) in texts.items() %}
+left join (select entity_id, body from {{ redacted }} where entity_type = '{{ entity_type }}') as {{ column }}_redacted
+    on landed.{{ entity_id }} = {{ column }}_redacted.entity_id
+    {%- endfor %}
     {%- endif %}
 {%- endmacro %}

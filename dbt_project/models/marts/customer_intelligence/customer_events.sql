@@ -1,1 +1,1 @@
-{{ publish_source('customer_intelligence', 'customer_events') }}
+{{ publish_source('customer_intelligence', 'customer_events', texts={'summary': ('customer_event', 'id')}) }}
