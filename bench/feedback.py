@@ -109,7 +109,11 @@ class Feedback:
             from drawn, words"""
 
     def write_source(self, folder: Path, aliases: int = 100) -> None:
-        """Write the files of the tables that stand still: tenants, customers, surveys, topics, aliases, segments."""
+        """Write the files of the tables that stand still: tenants, customers, surveys, topics, aliases, segments.
+
+        Phrases are made of the words of texts. So are the first aliases of one word; of more than 500 aliases the
+        others are names that no text holds, as most of a large catalogue.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         numbers = f"range({self.customers})"
         phrase = self.text("n", 11, 2).removesuffix(" || '.'")
@@ -127,7 +131,7 @@ class Feedback:
                 from range({TOPICS}) as t (n)""",
             "topic_aliases": f"""with words as (select {_list(self.words)} as words)
                 select distinct 'topic_' || (n % {TOPICS}) as topic_id,
-                    case when n % 4 = 0 then {word} else {phrase} end as alias,
+                    case when n % 4 <> 0 then {phrase} when n < 500 then {word} else 'sku' || n end as alias,
                     '2024-01-01' as valid_from, null as valid_to from range({aliases}) as t (n), words""",
             "segments": f"""select 'seg_' || n as id, 'Segment ' || n as name, 100 as size, 'none' as primary_trait
                 from range({SEGMENTS}) as t (n)""",

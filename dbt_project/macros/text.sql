@@ -81,7 +81,7 @@
 
 {#- The name of this way to cut texts: part of what is kept with the words, so that another way cuts every text anew. -#}
 {% macro text_cut() -%}
-    '{{ local_md5(text_words('texts', ['text_key'], 'body') ~ text_key('body')) }}'
+    '{{ local_md5(text_words('texts', ['text_key'], 'body') ~ text_key('body') ~ ' with the next word') }}'
 {%- endmacro %}
 
 {#-

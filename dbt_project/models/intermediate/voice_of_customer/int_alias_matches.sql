@@ -1,6 +1,7 @@
 -- One row per place in a text where an alias phrase stands: all its words in order, next to each other, in one
--- sentence, on a day when the alias counts. Where matches overlap, the longest (in characters) stays. Each step is one
--- pass over the words that aliases and texts share, so that a text of a megabyte costs no more than many short ones.
+-- sentence, on a day when the alias counts. Where matches overlap, the longest (in characters) stays. A phrase is
+-- looked for by its first two words in one: a word that many aliases share leads to few places where two of them follow
+-- each other. Each step is one pass over such places, so that a text of a megabyte costs no more than many short ones.
 with text_words as (
 
     select * from {{ ref('int_distinct_text_words') }}
@@ -20,7 +21,8 @@ texts as (
 
 ),
 
-phrases as (
+-- A phrase of one word begins where the word stands, a longer one where its first two follow each other.
+beginnings as (
 
     select
         text_words.text_key,
@@ -29,23 +31,96 @@ phrases as (
         alias_words.valid_from,
         alias_words.valid_to,
         alias_words.n_words,
-        text_words.word_number - alias_words.word_number + 1 as first_word,
-        min(text_words.start_offset) as start_offset,
-        max(text_words.end_offset) as end_offset
+        text_words.word_number as first_word,
+        text_words.start_offset,
+        text_words.end_offset
     from text_words
     inner join alias_words
         on
             text_words.word = alias_words.word
-            and (alias_words.word_number = 1 or not text_words.begins_sentence)
-    group by
+            and alias_words.n_words = 1
+
+    union all
+
+    select
         text_words.text_key,
         alias_words.topic_id,
         alias_words.alias,
         alias_words.valid_from,
         alias_words.valid_to,
         alias_words.n_words,
-        text_words.word_number - alias_words.word_number + 1
-    having count(*) = alias_words.n_words
+        text_words.word_number as first_word,
+        text_words.start_offset,
+        text_words.next_end_offset as end_offset
+    from text_words
+    inner join alias_words
+        on
+            text_words.word = alias_words.word
+            and text_words.next_word = alias_words.next_word
+            and alias_words.word_number = 1
+
+),
+
+-- The words from the third on stand in the same sentence, each where it should.
+continued as (
+
+    select
+        beginnings.text_key,
+        beginnings.topic_id,
+        beginnings.alias,
+        beginnings.valid_from,
+        beginnings.first_word,
+        max(text_words.end_offset) as end_offset
+    from beginnings
+    inner join alias_words
+        on
+            beginnings.topic_id = alias_words.topic_id
+            and beginnings.alias = alias_words.alias
+            and beginnings.valid_from = alias_words.valid_from
+            and alias_words.word_number > 2
+    inner join text_words
+        on
+            beginnings.text_key = text_words.text_key
+            and beginnings.first_word + alias_words.word_number - 1 = text_words.word_number
+            and alias_words.word = text_words.word
+            and not text_words.begins_sentence
+    group by
+        beginnings.text_key,
+        beginnings.topic_id,
+        beginnings.alias,
+        beginnings.valid_from,
+        beginnings.first_word,
+        beginnings.n_words
+    having count(*) = beginnings.n_words - 2
+
+),
+
+phrases as (
+
+    select *
+    from beginnings
+    where n_words <= 2
+
+    union all
+
+    select
+        beginnings.text_key,
+        beginnings.topic_id,
+        beginnings.alias,
+        beginnings.valid_from,
+        beginnings.valid_to,
+        beginnings.n_words,
+        beginnings.first_word,
+        beginnings.start_offset,
+        continued.end_offset
+    from beginnings
+    inner join continued
+        on
+            beginnings.text_key = continued.text_key
+            and beginnings.topic_id = continued.topic_id
+            and beginnings.alias = continued.alias
+            and beginnings.valid_from = continued.valid_from
+            and beginnings.first_word = continued.first_word
 
 ),
 

@@ -13,5 +13,6 @@ select
     valid_to,
     word_number,
     count(*) over (partition by topic_id, alias, valid_from) as n_words,
-    word
+    word,
+    lead(word) over (partition by topic_id, alias, valid_from order by word_number) as next_word
 from words
