@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from loompin.known import day
 from loompin.record import write_json
+from loompin.service_months import next_month
 from loompin.sqltext import literal, name
 
 BY_MONTH = {"tenant_usage_daily": "usage_date"}
@@ -49,6 +52,26 @@ class MonthDigests:
         except (OSError, ValueError):
             self.before = {}
 
+    def unread(self, connection: duckdb.DuckDBPyConnection, table: str) -> str:
+        """SQL that is true for the rows of a table in months that no earlier night published as they are.
+
+        Args:
+            connection: the new file, with the warehouse attached as `warehouse`.
+            table: any table; all of it is unread if it is not one of `BY_MONTH`.
+        """
+        kept = sorted(self._kept(connection, table)) if table in BY_MONTH else []
+        if not kept:
+            return "true"
+        # As ranges of days: what is left out is not even read.
+        starts = [date.fromisoformat(f"{month}-01") for month in kept]
+        ends = [next_month(start) for start in starts]
+        column = name(BY_MONTH[table])
+        between = [
+            f"{column} >= {day(end)} and {column} < {day(start)}"
+            for end, start in zip(ends, starts[1:], strict=False) if end != start
+        ]  # fmt: skip
+        return f"({' or '.join([f'{column} < {day(starts[0])}', *between, f'{column} >= {day(ends[-1])}'])})"
+
     def digest(self, connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str]) -> int:
         """The digest of a table of the new file.
 
@@ -57,23 +80,31 @@ class MonthDigests:
             table: one of `BY_MONTH`.
             columns: its columns with their types.
         """
-        prints = dict(connection.execute(
-            "select strftime(service_month, '%Y-%m'), fingerprint from warehouse.kept.made_months"
-            f" where relation = {literal(table)}"
-        ).fetchall())  # fmt: skip
-        before = self.before.get(table, {})
-        kept = {month: before[month] for month, fingerprint in prints.items()
-                if before.get(month, {}).get("fingerprint") == fingerprint}  # fmt: skip
+        prints = self._prints(connection, table)
+        kept = self._kept(connection, table)
         month = f"strftime({name(BY_MONTH[table])}, '%Y-%m')"
-        others = f" where {month} not in ({', '.join(map(literal, kept))})" if kept else ""
         now = dict(connection.execute(
-            f"select {month}, {digest_sql(columns)} from {name(table)}{others} group by 1"
+            f"select {month}, {digest_sql(columns)} from {name(table)}"
+            f" where {self.unread(connection, table)} group by 1"
         ).fetchall())  # fmt: skip
         self.found[table] = kept | {
             month: {"fingerprint": prints[month], "digest": str(digest)}
             for month, digest in now.items() if month in prints
         }  # fmt: skip
         return sum(int(found["digest"]) for found in kept.values()) + sum(int(digest) for digest in now.values())
+
+    def _prints(self, connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+        return dict(connection.execute(
+            "select strftime(service_month, '%Y-%m'), fingerprint from warehouse.kept.made_months"
+            f" where relation = {literal(table)}"
+        ).fetchall())  # fmt: skip
+
+    def _kept(self, connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, dict[str, str]]:
+        before = self.before.get(table, {})
+        return {
+            month: before[month] for month, fingerprint in self._prints(connection, table).items()
+            if before.get(month, {}).get("fingerprint") == fingerprint
+        }  # fmt: skip
 
     def keep(self) -> None:
         """Keep what was found for the next night."""

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import duckdb
 
 from loompin import contracts as contracts_module
-from loompin import finals, landing, sources, validation
+from loompin import finals, landing, service_months, sources, validation
 from loompin import publish as publishing
 from loompin.record import FileVersion, Night, Record, current_versions, version_id
 from loompin.rules import read_expectations
@@ -227,6 +227,7 @@ def publish(
         )  # fmt: skip
         publishing.put(published)
         record.complete()
+        service_months.remember_tested(plan.warehouse)
         return published
     recorded = next((night for night in record.nights() if night.night == plan.night), None)
     published = _build(settings, plan, run_id, expected)

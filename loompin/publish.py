@@ -154,7 +154,8 @@ def build(
     The file that stands is not touched; `put` replaces it. What a killed run left is removed first. Tables of the
     warehouse that are no mart (any more) are not published. `expected` are the marts, `contracts` those of the sources,
     `expectations` give the severities of the rules that billing checks. `month_digests` is where the digests of months
-    that did not change stand; all rows are looked at if it is not given.
+    that did not change stand: their rows were looked at by the night that published them first. All rows are looked at
+    if it is not given.
 
     Raises:
         NotPublishable: a table is missing or incomplete, a raw personal value was found, a file's rows do not add up,
@@ -441,9 +442,13 @@ def _check_conservation(connection: duckdb.DuckDBPyConnection) -> None:
 
 @dataclass(frozen=True)
 class _Content:
-    """One table of the new file: its columns with their types, and what one pass over its rows tells."""
+    """One table of the new file: its columns with their types, and what one pass over its rows tells.
+
+    `unread` is true for the rows that no earlier night looked at: what is masked is looked for in these alone.
+    """
 
     columns: dict[str, str]
+    unread: str
     rows: int
     digest: str
     unmasked: list[str]
@@ -473,13 +478,16 @@ def _read(connection: duckdb.DuckDBPyConnection, contracts: Contracts, months: M
             *(f"count_if(not regexp_full_match({name(column)}, {literal(PSEUDONYM_PATTERN)}))" for column in masked),
             *(f"bool_or(contains(cast({name(column)} as varchar), '@'))" for column in texts),
         ]
-        row = connection.execute(f"select {', '.join(told)} from {name(table)}").fetchone()
+        unread = months.unread(connection, table)
+        row = connection.execute(f"select {', '.join(told)} from {name(table)} where {unread}").fetchone()
         assert row is not None
         rows, digest, *flags = row
         if by_month:
             digest = months.digest(connection, table, kinds)
+            (rows,) = connection.execute(f"select count(*) from {name(table)}").fetchone() or (0,)
         contents[table] = _Content(
             columns=kinds,
+            unread=unread,
             rows=rows,
             digest=f"{rows}:{digest:x}",
             unmasked=[column for column, flag in zip(masked, flags, strict=False) if flag],
@@ -510,7 +518,7 @@ def _check_masked(
             found = _first(
                 connection,
                 f"select address from (select unnest(regexp_extract_all(cast({name(column)} as varchar),"
-                f" {literal(_EMAIL)})) as address from {name(table)})"
+                f" {literal(_EMAIL)})) as address from {name(table)} where {content.unread})"
                 " where lower(address) in (select lower(value) from raw_values where kind = 'email') limit 1",
             )
             if found is not None:
@@ -522,7 +530,9 @@ def _check_masked(
         if not texts:
             continue
         cells = " union all ".join(
-            f"select {literal(column)} as column_name, {name(column)} as value from {name(table)}" for column in texts
+            f"select {literal(column)} as column_name, {name(column)} as value from {name(table)}"
+            f" where {contents[table].unread}"
+            for column in texts
         )
         hits = connection.execute(
             f"select distinct column_name, value from ({cells}) where value in (select value from raw_values)"

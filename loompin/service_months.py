@@ -14,6 +14,7 @@ and night), `lateness` (how long events took to arrive), `cancelling` (events th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +41,8 @@ _TABLES = {
     "code": "digest varchar",
     # Under which fingerprints the models have their months: theirs, not the loader's.
     "made_months": "relation varchar, service_month date, fingerprint varchar",
+    # Of these, the months that a night was published with: their tests passed.
+    "tested_months": "relation varchar, service_month date, fingerprint varchar",
     # What each landed part holds of a month; a part never changes.
     "parts": "version_id varchar, service_month date, events bigint, last_time timestamp",
     "months": "service_month date, told varchar, means varchar, fingerprint varchar",
@@ -74,6 +77,16 @@ def code_digest() -> str:
     for path in sorted(files):
         told.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return told.hexdigest()[:16]
+
+
+def remember_tested(warehouse: Path) -> None:
+    """Note that the months that the models have passed their tests: tests of months look only at those made since.
+
+    Args:
+        warehouse: the warehouse, which nobody else has open.
+    """
+    with contextlib.closing(duckdb.connect(str(warehouse))) as connection:
+        connection.execute("create or replace table kept.tested_months as from kept.made_months")
 
 
 def month_of(moment: str) -> str:
@@ -457,8 +470,9 @@ def _of_one_month(part: Path) -> tuple[date, int, datetime] | None:
 
 
 def _within(month: date) -> str:
-    return f"occurred_at >= timestamp '{month}' and occurred_at < timestamp '{_next(month)}'"
+    return f"occurred_at >= timestamp '{month}' and occurred_at < timestamp '{next_month(month)}'"
 
 
-def _next(month: date) -> date:
+def next_month(month: date) -> date:
+    """The first day of the next month."""
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)

@@ -104,6 +104,10 @@ create table tenant_usage_daily as
         ('t', 'cpu', date '2026-01-04', 4, 1),
         ('t', 'cpu', date '2026-03-05', 7, 1)
     ) v (tenant_id, driver_key, usage_date, quantity, events);
+create schema kept;
+create table kept.made_months as
+    select 'tenant_usage_daily' as relation, date '2026-01-01' as service_month, 'f' as fingerprint;
+create table kept.tested_months as from kept.made_months where false;
 create table int_usage_accepted as
     select * from (values
         ('t', 'USD', 'cpu', date '2026-01-01', 2, 10::decimal(38, 6)), ('t', 'USD', 'cpu', date '2026-03-01', 0, 0)
@@ -294,3 +298,18 @@ def test_a_book_that_keeps_the_law_passes(law: str, models: Models) -> None:
 @pytest.mark.parametrize(("law", "planted"), [(law, planted) for law, list_ in VIOLATIONS.items() for planted in list_])
 def test_a_planted_violation_is_caught(law: str, planted: str, models: Models) -> None:
     assert failures(models, law, planted) > 0
+
+
+KEPT = "insert into kept.tested_months select * from kept.made_months;"
+
+
+def test_a_month_that_is_kept_as_it_was_tied_is_held_by_its_totals(models: Models) -> None:
+    law = "assert_usage_rows_and_quantities_tie"
+    twice = "insert into tenant_usage_daily select * from tenant_usage_daily where usage_date = date '2026-01-04'"
+    other_driver = "update tenant_usage_daily set driver_key = 'gpu' where usage_date = date '2026-01-04'"
+    assert failures(models, law, KEPT) == 0
+    assert failures(models, law, KEPT + twice) == 1
+    assert failures(models, law, other_driver) == 2
+    assert failures(models, law, KEPT + other_driver) == 0
+    assert failures(models, law, KEPT + "update kept.made_months set fingerprint = 'g';" + other_driver) == 2
+    assert failures(models, law, KEPT + other_driver.replace("2026-01-04", "2026-03-05")) == 2

@@ -55,6 +55,16 @@ def state(path: Path) -> tuple[int, int, str]:
 # -- the first night -------------------------------------------------------------------------------------------------
 
 
+def test_the_months_of_a_published_night_are_known_as_tested(night_home: Path) -> None:
+    with contextlib.closing(duckdb.connect(str(night_home / "warehouse.duckdb"), read_only=True)) as connection:
+        made, tested = (
+            connection.execute(f"from kept.{table} order by all").fetchall()
+            for table in ("made_months", "tested_months")
+        )
+    assert {relation for relation, _, _ in made} >= {"int_usage_days", "tenant_usage_daily"}
+    assert tested == made
+
+
 def test_the_tables_about_the_run_have_the_columns_of_the_design(night_home: Path) -> None:
     for table, columns in COLUMNS.items():
         found = [row[0] for row in rows(published(night_home), f"describe {table}")]

@@ -166,3 +166,36 @@ def test_digests_of_months_add_up_and_are_kept(tmp_path: Path) -> None:
         assert digest(None) != whole
         connection.execute("update warehouse.kept.made_months set fingerprint = 'g'")
         assert digest(path) == digest(None)
+
+
+def test_rows_of_months_that_were_published_are_not_read_again(tmp_path: Path) -> None:
+    path, columns = tmp_path / "digests.json", {"usage_date": "DATE"}
+    with duckdb.connect() as connection:
+        connection.execute("attach ':memory:' as warehouse; create schema warehouse.kept")
+        connection.execute(
+            "create table warehouse.kept.made_months as select 'tenant_usage_daily' as relation,"
+            " date '2025-11-01' + to_months(cast(i as integer)) as service_month, 'f' as fingerprint"
+            " from range(6) as r (i)"
+        )
+        connection.execute(
+            "create table tenant_usage_daily as select date '2025-11-01' + cast(i as integer) as usage_date"
+            " from range(181) as r (i)"
+        )
+
+        def unread(table: str = "tenant_usage_daily") -> list[str]:
+            condition = MonthDigests(path).unread(connection, table)
+            months = "select distinct strftime(usage_date, '%Y-%m') from tenant_usage_daily"
+            return [month for (month,) in connection.execute(f"{months} where {condition} order by 1").fetchall()]
+
+        every = ["2025-11", "2025-12", "2026-01", "2026-02", "2026-03", "2026-04"]
+        assert unread() == every
+        months = MonthDigests(path)
+        months.digest(connection, "tenant_usage_daily", columns)
+        months.keep()
+        assert unread() == []
+        assert unread("invoices") == every
+        for changed in ("2025-11-01", "2026-01-01", "2026-04-01"):
+            connection.execute(
+                f"update warehouse.kept.made_months set fingerprint = 'g' where service_month = date '{changed}'"
+            )
+        assert unread() == ["2025-11", "2026-01", "2026-04"]

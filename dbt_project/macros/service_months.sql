@@ -2,7 +2,8 @@
   Service months made anew only when what they are made of changed. Such a model names a relation of fingerprints
   (service_month, fingerprint), makes the months whose fingerprint is not the one it last made them under, and keeps the
   others; whatever it held before, it holds the same afterwards. Under which fingerprints a model made its months stands
-  in kept.made_months, which the loader empties when the code changes. What does not belong here: what a fingerprint says
+  in kept.made_months, which the loader empties when the code changes; under which they passed their tests, in
+  kept.tested_months, which publishing writes. What does not belong here: what a fingerprint says
   (the loader's service_months.py, int_priced_months).
 -#}
 
@@ -38,6 +39,20 @@
     delete from kept.made_months where relation = '{{ this.identifier }}';
     insert into kept.made_months
     select '{{ this.identifier }}', service_month, fingerprint from {{ ref(fingerprints) }}
+{%- endmacro %}
+
+{#-
+  A query of the months that a model keeps as they were when its tests passed: service_month. A test need not look at
+  them again.
+-#}
+{% macro tested_months(relation) -%}
+    select made.service_month from kept.made_months as made
+    inner join kept.tested_months as tested
+        on
+            made.relation = tested.relation
+            and made.service_month = tested.service_month
+            and made.fingerprint = tested.fingerprint
+    where made.relation = '{{ relation }}'
 {%- endmacro %}
 
 {#- A query of the months that the model makes: service_month. -#}

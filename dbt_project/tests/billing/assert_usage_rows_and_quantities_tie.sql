@@ -1,5 +1,6 @@
 -- Law 2: every usage row that was read has one outcome in the certificate, and quantities tie from what the loader
--- accepted to the days, and from there to tenant_usage_daily, by month, tenant and driver.
+-- accepted to the days, and from there to tenant_usage_daily, by month; by tenant and driver too in months that are not
+-- kept as they were when this last held.
 with
 
 audited as (
@@ -39,6 +40,12 @@ accepted as (
 
 ),
 
+tied_months as (
+
+    {{ tested_months('tenant_usage_daily') }}
+
+),
+
 days as (
 
     select
@@ -48,7 +55,19 @@ days as (
         sum(events) as events,
         sum(quantity) as quantity
     from {{ ref('int_usage_days') }}
+    where service_month not in (select tied_months.service_month from tied_months)
     group by tenant_id, driver_key, service_month
+
+),
+
+days_by_month as (
+
+    select
+        service_month,
+        sum(events) as events,
+        sum(quantity) as quantity
+    from {{ ref('int_usage_days') }}
+    group by service_month
 
 ),
 
@@ -76,7 +95,7 @@ months as (
             service_month,
             events,
             quantity
-        from days
+        from days_by_month
         union all
         select
             service_month,
@@ -97,7 +116,19 @@ daily as (
         sum(events) as events,
         sum(quantity) as quantity
     from {{ ref('tenant_usage_daily') }}
+    where {{ month_of('usage_date') }} not in (select tied_months.service_month from tied_months)
     group by tenant_id, driver_key, {{ month_of('usage_date') }}
+
+),
+
+daily_by_month as (
+
+    select
+        {{ month_of('usage_date') }} as service_month,
+        sum(events) as events,
+        sum(quantity) as quantity
+    from {{ ref('tenant_usage_daily') }}
+    group by {{ month_of('usage_date') }}
 
 )
 
@@ -146,3 +177,15 @@ full outer join daily
 where
     coalesce(days.events, 0) <> coalesce(daily.events, 0)
     or coalesce(days.quantity, 0) <> coalesce(daily.quantity, 0)
+
+union all
+
+select
+    cast(coalesce(days_by_month.service_month, daily_by_month.service_month) as {{ dbt.type_string() }}) as broken_by,
+    cast(days_by_month.quantity as decimal(38, 6)) as expected,
+    cast(daily_by_month.quantity as decimal(38, 6)) as found
+from days_by_month
+full outer join daily_by_month on days_by_month.service_month = daily_by_month.service_month
+where
+    coalesce(days_by_month.events, 0) <> coalesce(daily_by_month.events, 0)
+    or coalesce(days_by_month.quantity, 0) <> coalesce(daily_by_month.quantity, 0)

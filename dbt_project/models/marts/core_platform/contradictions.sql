@@ -98,18 +98,6 @@ budgets as (
 
 ),
 
-spend as (
-
-    select
-        tenant_id,
-        usage_date,
-        sum(cost) as cost,
-        count(*) as n_rows
-    from {{ ref('tenant_usage_daily') }}
-    group by tenant_id, usage_date
-
-),
-
 spend_above as (
 
     select
@@ -121,8 +109,8 @@ spend_above as (
         budgets.id as limit_id,
         cast(cast(round(spend.cost, 2) as decimal(18, 2)) as {{ text }}) || ' USD' as found,
         cast(budgets.daily_limit as {{ text }}) || ' USD a day' as limit_text,
-        spend.n_rows
-    from spend
+        spend.drivers as n_rows
+    from {{ ref('int_spend_days') }} as spend
     inner join budgets on spend.cost > budgets.daily_limit
 
 ),
