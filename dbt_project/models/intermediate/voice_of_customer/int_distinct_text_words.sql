@@ -1,6 +1,6 @@
 -- One row per word of a text, folded, with its place in the redacted text. Equal texts are cut once, and a text that an
 -- earlier night cut is not cut again: its words depend on nothing but the text and the way it is cut.
-{{ config(materialized='incremental') }}
+{{ config(materialized='incremental', on_schema_change='append_new_columns') }}
 
 with new_texts as (
 
