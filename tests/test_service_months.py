@@ -7,6 +7,8 @@ whose nights one by one agree with a load at once.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from small_home import BASE, Home, check_of
 from loompin import contracts
 from loompin.contracts import Contracts, RowCheck
 from loompin.digests import MonthDigests
+from loompin.service_months import remember_tested
 
 JANUARY, FEBRUARY = "2026-01-01", "2026-02-01"
 USAGE = ("event_id", "tenant_id", "driver_key", "quantity", "occurred_at", "received_at", "cancels_event_id")
@@ -199,3 +202,26 @@ def test_rows_of_months_that_were_published_are_not_read_again(tmp_path: Path) -
                 f"update warehouse.kept.made_months set fingerprint = 'g' where service_month = date '{changed}'"
             )
         assert unread() == ["2025-11", "2026-01", "2026-04"]
+
+
+def test_a_reader_of_the_warehouse_does_not_fail_a_published_night(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("create schema kept; create table kept.made_months as select 'days' as relation")
+        connection.execute("create table kept.tested_months (relation varchar)")
+
+    def tested() -> list[tuple[str]]:
+        with duckdb.connect(str(warehouse), read_only=True) as connection:
+            return connection.execute("from kept.tested_months").fetchall()
+
+    code = f"import duckdb; c = duckdb.connect({str(warehouse)!r}, read_only=True); print('open', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "open\n"
+        remember_tested(warehouse)
+        assert tested() == []
+        reader.communicate("\n", timeout=60)
+    remember_tested(warehouse)
+    assert tested() == [("days",)]
