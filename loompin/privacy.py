@@ -17,16 +17,19 @@ from __future__ import annotations
 import bisect
 import hmac
 import ipaddress
+import itertools
 import json
 import os
 import re
 import secrets
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import ahocorasick
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from loompin.settings import Settings
 
@@ -179,6 +182,9 @@ _JSON_INTEGER = re.compile(r"\d{7,15}(?=\s*[,}\]])")
 
 _SPACES = re.compile(r"\s+")
 
+# Without any of these a text holds nothing but, perhaps, names whose words one space parts. Written for RE2.
+_LOOK_CLOSER = r"[@:0-9]|  |[^ -~]"
+
 
 class _Span(NamedTuple):
     start: int
@@ -197,15 +203,16 @@ class KnownName(NamedTuple):
 
 
 class _Entry:
-    """One known name: the tenants that know it (none: all do) and, for a single word, how it is written."""
+    """One known name: the tenants that know it (None: all do), by how it is written there.
 
-    __slots__ = ("everywhere", "length", "spellings", "tenants")
+    A name of several words counts however it is written: all of its tenants stand under one spelling.
+    """
+
+    __slots__ = ("length", "spellings")
 
     def __init__(self, length: int) -> None:
         self.length = length
-        self.everywhere = False
-        self.tenants: set[str] = set()
-        self.spellings: set[str] | None = None
+        self.spellings: dict[str, set[str | None]] = {}
 
 
 def _lower(text: str) -> str:
@@ -223,6 +230,9 @@ def _continues_word(char: str) -> bool:
     return unicodedata.combining(char) != 0
 
 
+_ANY_SPELLING = ""
+
+
 class _Names:
     """The known names as one automaton, which finds all of them in one pass over a text."""
 
@@ -234,14 +244,7 @@ class _Names:
                 continue
             for form in {unicodedata.normalize("NFC", written), unicodedata.normalize("NFD", written)}:
                 entry = entries.setdefault(_lower(form), _Entry(len(form)))
-                if tenant is None:
-                    entry.everywhere = True
-                else:
-                    entry.tenants.add(tenant)
-                if " " not in form:
-                    if entry.spellings is None:
-                        entry.spellings = set()
-                    entry.spellings.add(form)
+                entry.spellings.setdefault(_ANY_SPELLING if " " in form else form, set()).add(tenant)
         self._automaton = None
         if entries:
             self._automaton = ahocorasick.Automaton()
@@ -268,18 +271,25 @@ class _Names:
         found = self._find("".join(pieces), tenant)
         return [_Span(places[start], places[stop - 1] + 1, "[name]") for start, stop in found]
 
+    def among(self, texts: Sequence[str]) -> set[int]:
+        """The places of the texts in which a name of any tenant may stand: all texts in one pass."""
+        if self._automaton is None:
+            return set()
+        ends = list(itertools.accumulate(len(text) + 1 for text in texts))
+        joined = _lower("\0".join(texts))
+        return {bisect.bisect_right(ends, last) for last, _ in self._automaton.iter(joined)}
+
     def _find(self, text: str, tenant: str | None) -> list[tuple[int, int]]:
         found = []
         for last, entry in self._automaton.iter(_lower(text)):  # type: ignore[union-attr]
             end = last + 1
             start = end - entry.length
-            if not (tenant is None or entry.everywhere or tenant in entry.tenants):
+            knowing = entry.spellings.get(_ANY_SPELLING) or entry.spellings.get(text[start:end])
+            if knowing is None or not (tenant is None or tenant in knowing or None in knowing):
                 continue
             if start > 0 and _continues_word(text[start - 1]) and _continues_word(text[start]):
                 continue
             if end < len(text) and _continues_word(text[end]) and _continues_word(text[last]):
-                continue
-            if entry.spellings is not None and text[start:end] not in entry.spellings:
                 continue
             found.append((start, end))
         return found
@@ -315,6 +325,17 @@ class Redactor:
                 return text
             # What stood beside a replaced part may be recognised now. It ends: each round leaves less to replace.
             text = redacted
+
+    def changes(self, texts: Sequence[str], tenants: Sequence[str | None]) -> dict[int, str]:
+        """Of many texts those that redaction changes, redacted, by their place.
+
+        Most texts hold nothing to redact, which a look at all of them together tells sooner than one at each.
+        """
+        near = self._known().among(texts)
+        flags = pc.match_substring_regex(pa.array(texts, pa.string()), _LOOK_CLOSER)
+        near.update(pc.indices_nonzero(flags).to_pylist())
+        redacted = {place: self.text(texts[place], tenants[place]) for place in near}
+        return {place: text for place, text in redacted.items() if text != texts[place]}
 
     def _once(self, text: str, tenant: str | None) -> str:
         spans = _contacts(text) + self._known().find(text, tenant)

@@ -237,8 +237,18 @@ def portable_sql(project: Project) -> Iterator[str]:
                 yield f"macros/{name} uses `{sign}`: {why}"
 
 
+def raw_texts(project: Project) -> Iterator[str]:
+    """What customers wrote leaves staging through int_texts alone, which redacts it."""
+    for model in project.models.values():
+        if model.layer != "staging" and model.name != "int_texts" and re.search(r"\braw_text\b", model.text):
+            yield f"{model.name} reads raw texts"
+        columns = [column["name"] for column in model.columns]
+        if model.layer != "staging" and "raw_text" in columns:
+            yield f"{model.name} has a column of raw texts"
+
+
 RULES: list[Callable[[Project], Iterator[str]]] = [
-    layering, names_and_places, contracts, descriptions, key_and_unit_tests, portable_sql,
+    layering, names_and_places, contracts, descriptions, key_and_unit_tests, portable_sql, raw_texts,
 ]  # fmt: skip
 
 
@@ -284,6 +294,8 @@ def test_the_project_keeps_the_rule(rule: Callable[[Project], Iterator[str]]) ->
         (portable_sql, "marts/strategy/new_mart.sql", "select list_transform(l, x -> x + 1) as l from t"),
         (portable_sql, "marts/strategy/new_mart.sql", "select CURRENT_DATE as day"),
         (portable_sql, "marts/strategy/new_mart.sql", "select now() as moment"),
+        (raw_texts, "marts/strategy/new_mart.sql", "select raw_text as words from {{ ref('stg_customer_events') }}"),
+        (raw_texts, "new.yml", "models: [{name: suppliers, columns: [{name: raw_text}]}]"),
     ],
 )  # fmt: skip
 def test_the_rule_finds_a_planted_violation(rule: Callable[[Project], Iterator[str]], file: str, change: str) -> None:

@@ -57,6 +57,7 @@ handles = st.from_regex(r"@[A-Za-z_][A-Za-z0-9_]{2,14}", fullmatch=True)
 names = st.sampled_from(NAMES).flatmap(
     lambda name: st.sampled_from([name, name.lower(), name.upper(), name.replace(" ", "\n"), name.replace(" ", "  ")])
 )
+personal = st.one_of(emails, phones, addresses, handles, names)
 edges = st.sampled_from(["", "(", '"', "'", ">", ": ", "\n", "**", "_"])
 closing = st.sampled_from(["", ")", '"', "'", "<", ",", ".", "!", "\n", "**", "_", "?"])
 
@@ -184,6 +185,27 @@ def test_names_count_in_their_tenant_only() -> None:
     assert REDACTOR.text(text, "acme") == "Tony Stark called [name]"
     assert REDACTOR.text(text, "stark") == "[name] called Sarah Chen"
     assert REDACTOR.text(text, None) == "[name] called [name]"
+
+
+def test_a_single_name_is_written_as_its_tenant_writes_it() -> None:
+    redactor = Redactor([KnownName("Will", "acme"), KnownName("WILL", "stark")])
+    assert redactor.text("Will, WILL and will", "acme") == "[name], WILL and will"
+    assert redactor.text("Will, WILL and will", "stark") == "Will, [name] and will"
+    assert redactor.text("Will, WILL and will", None) == "[name], [name] and will"
+
+
+@given(
+    texts=st.lists(st.one_of(clean, personal, st.text(), st.tuples(clean, personal, clean).map(" ".join))),
+    tenants=st.lists(st.sampled_from(["acme", "stark", None]), min_size=1),
+)
+def test_many_texts_together_are_redacted_as_each_alone(texts: list[str], tenants: list[str | None]) -> None:
+    """Names that end one text and begin the next are no name, and a text that lowers into more letters moves none."""
+    texts = [*texts, "Tony", "Stark", "İİ Tony Stark", "Star", "Lord"]
+    asked = [tenants[place % len(tenants)] for place in range(len(texts))]
+    alone = [REDACTOR.text(text, tenant) for text, tenant in zip(texts, asked, strict=True)]
+    changes = REDACTOR.changes(texts, asked)
+    assert [changes.get(place, text) for place, text in enumerate(texts)] == alone
+    assert all(changes[place] != texts[place] for place in changes)
 
 
 def test_a_name_that_is_a_replacement_word_ends() -> None:

@@ -28,6 +28,15 @@
     end
 {%- endmacro %}
 
+{#- Of a step of a query whose expressions are dear: they are computed once, however often the steps after it name them. -#}
+{% macro computed_once() -%}
+    {{ return(adapter.dispatch('computed_once', 'loompin')()) }}
+{%- endmacro %}
+
+{% macro default__computed_once() -%}
+    materialized
+{%- endmacro %}
+
 {#- JSON whose strings (keys too) are redacted like free text; it stays valid JSON. -#}
 {% macro redact_json(expression, tenant='null') -%}
     {{ return(adapter.dispatch('redact_json', 'loompin')(expression, tenant)) }}

@@ -1,16 +1,17 @@
 -- One row per text in which topics are looked for: feedback signals and survey responses, redacted, and what
 -- responses said before they were corrected or withdrawn (`former_response`: it tells which topics they touched then).
 -- `text_day` is the day whose aliases apply.
-with texts as (
+-- Here alone feedback is redacted, once a text and no row without one: it is most of the work.
+with texts as {{ computed_once() }} (
 
     select
         'customer_event' as entity_type,
         event_id as entity_id,
         tenant_id,
         coalesce(occurred_on, known_night) as text_day,
-        summary as body
+        raw_text
     from {{ ref('stg_customer_events') }}
-    where summary is not null
+    where raw_text is not null
 
     union all
 
@@ -19,9 +20,9 @@ with texts as (
         response_id as entity_id,
         tenant_id,
         coalesce(submitted_on, known_night) as text_day,
-        comment_text as body
+        raw_text
     from {{ ref('stg_survey_responses') }}
-    where comment_text is not null
+    where raw_text is not null
 
     union all
 
@@ -30,13 +31,25 @@ with texts as (
         former_id as entity_id,
         tenant_id,
         coalesce(submitted_on, known_night) as text_day,
-        comment_text as body
+        raw_text
     from {{ ref('stg_former_survey_responses') }}
-    where comment_text is not null
+    where raw_text is not null
+
+),
+
+redacted as {{ computed_once() }} (
+
+    select
+        entity_type,
+        entity_id,
+        tenant_id,
+        text_day,
+        {{ redact('raw_text', 'tenant_id') }} as body
+    from texts
 
 )
 
 select
     *,
     {{ text_key('body') }} as text_key
-from texts
+from redacted

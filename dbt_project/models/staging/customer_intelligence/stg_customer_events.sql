@@ -1,4 +1,4 @@
--- Feedback signals with their UTC day, texts redacted, and scores outside their scale taken for missing.
+-- Feedback signals with their UTC day, and scores outside their scale taken for missing.
 select
     id as event_id,
     tenant_id,
@@ -8,6 +8,6 @@ select
     coalesce(occurred_at, received_at) as occurred_at,
     cast(coalesce(occurred_at, received_at) as date) as occurred_on,
     case when sentiment_score between -1 and 1 then sentiment_score end as sentiment_score,
-    {{ redact('summary', 'tenant_id') }} as summary,
+    summary as raw_text,
     _known_night as known_night
 from {{ source('customer_intelligence', 'customer_events') }}

@@ -7,7 +7,7 @@ select
     tenant_id,
     cast(coalesce(submitted_at, received_at) as date) as submitted_on,
     case when csat between 1 and 5 then csat end as csat,
-    {{ redact('text', 'tenant_id') }} as comment_text,
+    text as raw_text,
     _known_night as known_night,
     _ended_night as ended_night
 from {{ source('landing', 'history_survey_responses') }}

@@ -1,4 +1,4 @@
--- Survey responses with their UTC day and week, texts redacted, and scores outside their scale taken for missing.
+-- Survey responses with their UTC day and week, and scores outside their scale taken for missing.
 select
     response_id,
     survey_id,
@@ -9,7 +9,7 @@ select
     cast({{ dbt.date_trunc('week', 'coalesce(submitted_at, received_at)') }} as date) as week_start,
     case when csat between 1 and 5 then csat end as csat,
     case when nps_score between 0 and 10 then nps_score end as nps_score,
-    {{ redact('text', 'tenant_id') }} as comment_text,
+    text as raw_text,
     -- NaN and Infinity are outside every scale
     case when sentiment_score between -1 and 1 then sentiment_score end as sentiment_score,
     case when joy between 0 and 1 then joy end as joy,
