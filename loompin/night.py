@@ -348,7 +348,7 @@ def _build(settings: Settings, plan: NightPlan, run_id: str, expected: Collectio
     try:
         return publishing.build(
             settings, plan.warehouse, plan.night, run_id, code_version(), expected=expected,
-            month_digests=settings.month_digests if plan.mode == "new" else None,
+            published_months=settings.published_months if plan.mode == "new" else None,
         )  # fmt: skip
     except publishing.NotPublishable as error:
         raise NightError(f"the night is not published: {error}") from error

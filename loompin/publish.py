@@ -1,8 +1,8 @@
 """From the private warehouse to the file that analysts open: built anew beside it, checked, put in place by a rename.
 
-The new file never starts as a copy of another one, so no page of it, in use or free, ever held a raw value. Whoever has
-the old file open keeps reading it: a rename takes nothing from them. Masking is done by the marts; this module checks
-that it was, and publishes nothing if not.
+The new file never starts as a copy of one that holds texts or raw values, so no page of it, in use or free, ever held
+one that is gone (`published_months` says what it starts with). Whoever has the old file open keeps reading it: a rename
+takes nothing from them. Masking is done by the marts; this module checks that it was, and publishes nothing if not.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from pathlib import Path
 import duckdb
 
 from loompin import contracts as contracts_module
-from loompin import digests, landing, line_events
+from loompin import landing, line_events
 from loompin.contracts import Contracts
-from loompin.digests import MonthDigests, digest_sql
+from loompin.digests import digest_sql
 from loompin.line_events import LineEvents
 from loompin.privacy import PSEUDONYM_PATTERN
+from loompin.published_months import BY_MONTH, PublishedMonths
 from loompin.record import Record, sync_folder
 from loompin.rules import Expectations, read_expectations
 from loompin.settings import DBT_PROJECT, Settings
@@ -147,15 +148,15 @@ def build(
     expected: Collection[str] | None = None,
     contracts: Contracts | None = None,
     expectations: Expectations | None = None,
-    month_digests: Path | None = None,
+    published_months: Path | None = None,
 ) -> Published:
     """Build and check a new file beside the published one, from the schemas `main` and `landing` of a warehouse.
 
     The file that stands is not touched; `put` replaces it. What a killed run left is removed first. Tables of the
     warehouse that are no mart (any more) are not published. `expected` are the marts, `contracts` those of the sources,
-    `expectations` give the severities of the rules that billing checks. `month_digests` is where the digests of months
-    that did not change stand: their rows were looked at by the night that published them first. All rows are looked at
-    if it is not given.
+    `expectations` give the severities of the rules that billing checks. `published_months` is where the months stand
+    that did not change: their rows were looked at by the night that published them first. All rows are written and
+    looked at if it is not given.
 
     Raises:
         NotPublishable: a table is missing or incomplete, a raw personal value was found, a file's rows do not add up,
@@ -170,15 +171,16 @@ def build(
     contracts = contracts or contracts_module.load()
     expectations = expectations or read_expectations()
     expected = marts() if expected is None else expected
+    months = PublishedMonths(published_months, settings.scratch)
     try:
+        there = months.begin(working, warehouse, expected)
         with contextlib.closing(landing.connect(temp=settings.scratch, database=working)) as connection:
             connection.execute(f"attach {literal(str(warehouse))} as warehouse (read_only)")
             views = _require(connection, expected)
             tables = [table for table in expected if table not in views and table != line_events.TABLE]
-            counts = _copy_marts(connection, tables)
+            counts = _copy_marts(connection, tables, there)
             _judge_billing(connection, expectations, night)
             counts |= _copy_run_tables(connection, contracts, night, run_id, code_version)
-            months = MonthDigests(month_digests)
             contents = _read(connection, contracts, months)
             _check_counts(counts, contents)
             _check_masked(connection, contracts, contents, tables)
@@ -294,12 +296,14 @@ def _link_line_events(connection: duckdb.DuckDBPyConnection, settings: Settings)
     return found
 
 
-def _copy_marts(connection: duckdb.DuckDBPyConnection, expected: Collection[str]) -> dict[str, int]:
-    """Copy the marts with their comments; the rows that each has in the warehouse."""
+def _copy_marts(
+    connection: duckdb.DuckDBPyConnection, expected: Collection[str], there: Collection[str]
+) -> dict[str, int]:
+    """Copy the marts that are not there yet, and all comments; the rows that each has in the warehouse."""
     run = connection.execute
     comments = _comments(connection)
     run("begin")
-    for table in sorted(expected):
+    for table in sorted(set(expected) - set(there)):
         run(f"create table {name(table)} as from warehouse.main.{name(table)}")
     run("; ".join(_commenting(comments, expected)))
     run("commit")
@@ -455,7 +459,7 @@ class _Content:
     with_at: list[str]
 
 
-def _read(connection: duckdb.DuckDBPyConnection, contracts: Contracts, months: MonthDigests) -> dict[str, _Content]:
+def _read(connection: duckdb.DuckDBPyConnection, contracts: Contracts, months: PublishedMonths) -> dict[str, _Content]:
     """One pass over each table: rows, digest, columns that should hold pseudonyms and do not, columns with an @."""
     columns: dict[str, dict[str, str]] = {}
     for table, column, kind in connection.execute(
@@ -471,14 +475,14 @@ def _read(connection: duckdb.DuckDBPyConnection, contracts: Contracts, months: M
             if column.personal in _PSEUDONYMISED and column.name in kinds
         ]  # fmt: skip
         texts = [column for column, kind in kinds.items() if kind in ("VARCHAR", "JSON")]
-        by_month = table in digests.BY_MONTH
+        by_month = table in BY_MONTH
         told = [
             "count(*)",
             "0" if by_month else digest_sql(kinds),
             *(f"count_if(not regexp_full_match({name(column)}, {literal(PSEUDONYM_PATTERN)}))" for column in masked),
             *(f"bool_or(contains(cast({name(column)} as varchar), '@'))" for column in texts),
         ]
-        unread = months.unread(connection, table)
+        unread = months.unread(table)
         row = connection.execute(f"select {', '.join(told)} from {name(table)} where {unread}").fetchone()
         assert row is not None
         rows, digest, *flags = row

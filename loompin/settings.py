@@ -85,9 +85,9 @@ class Settings(BaseSettings):
         return self.home / "scratch"
 
     @property
-    def month_digests(self) -> Path:
-        """Digests of months of published tables, so that those that did not change need not be read again."""
-        return self.home / "digests.json"
+    def published_months(self) -> Path:
+        """Months of published tables, so that those that did not change need not be written and read again."""
+        return self.home / "published_months.duckdb"
 
     @property
     def lock_file(self) -> Path:

@@ -19,7 +19,6 @@ from small_home import BASE, Home, check_of
 
 from loompin import contracts
 from loompin.contracts import Contracts, RowCheck
-from loompin.digests import MonthDigests
 from loompin.service_months import remember_tested
 
 JANUARY, FEBRUARY = "2026-01-01", "2026-02-01"
@@ -140,68 +139,6 @@ def test_ids_of_two_months_are_counted_in_both(home: Home) -> None:
     home.write("usage_events/march.csv", [event("a", "2026-03-03"), event("b", "2026-03-03")])
     home.night("2026-03-03")
     assert repeated() == [(JANUARY, 2), (FEBRUARY, 1), ("2026-03-01", 2)]
-
-
-def test_digests_of_months_add_up_and_are_kept(tmp_path: Path) -> None:
-    path, columns = tmp_path / "digests.json", {"usage_date": "DATE", "quantity": "BIGINT"}
-    with duckdb.connect() as connection:
-        connection.execute("attach ':memory:' as warehouse; create schema warehouse.kept")
-        connection.execute(
-            "create table warehouse.kept.made_months as select 'tenant_usage_daily' as relation, m as service_month,"
-            " 'f' as fingerprint from (values (date '2026-01-01'), (date '2026-02-01')) as months (m)"
-        )
-        connection.execute(
-            "create table tenant_usage_daily as select date '2026-01-30' + cast(i as integer) as usage_date,"
-            " i as quantity from range(5) as r (i)"
-        )
-
-        def digest(kept: Path | None) -> int:
-            months = MonthDigests(kept)
-            found = months.digest(connection, "tenant_usage_daily", columns)
-            months.keep()
-            return found
-
-        whole = digest(None)
-        assert digest(path) == whole
-        connection.execute("update tenant_usage_daily set quantity = 100 where usage_date < date '2026-02-01'")
-        # The models say that nothing changed, and are believed; not where all is to be compared.
-        assert digest(path) == whole
-        assert digest(None) != whole
-        connection.execute("update warehouse.kept.made_months set fingerprint = 'g'")
-        assert digest(path) == digest(None)
-
-
-def test_rows_of_months_that_were_published_are_not_read_again(tmp_path: Path) -> None:
-    path, columns = tmp_path / "digests.json", {"usage_date": "DATE"}
-    with duckdb.connect() as connection:
-        connection.execute("attach ':memory:' as warehouse; create schema warehouse.kept")
-        connection.execute(
-            "create table warehouse.kept.made_months as select 'tenant_usage_daily' as relation,"
-            " date '2025-11-01' + to_months(cast(i as integer)) as service_month, 'f' as fingerprint"
-            " from range(6) as r (i)"
-        )
-        connection.execute(
-            "create table tenant_usage_daily as select date '2025-11-01' + cast(i as integer) as usage_date"
-            " from range(181) as r (i)"
-        )
-
-        def unread(table: str = "tenant_usage_daily") -> list[str]:
-            condition = MonthDigests(path).unread(connection, table)
-            months = "select distinct strftime(usage_date, '%Y-%m') from tenant_usage_daily"
-            return [month for (month,) in connection.execute(f"{months} where {condition} order by 1").fetchall()]
-
-        every = ["2025-11", "2025-12", "2026-01", "2026-02", "2026-03", "2026-04"]
-        assert unread() == every
-        months = MonthDigests(path)
-        months.digest(connection, "tenant_usage_daily", columns)
-        months.keep()
-        assert unread() == []
-        assert unread("invoices") == every
-        for changed in ("2025-11-01", "2026-01-01", "2026-04-01"):
-            connection.execute(
-                f"update warehouse.kept.made_months set fingerprint = 'g' where service_month = date '{changed}'"
-            )
-        assert unread() == ["2025-11", "2026-01", "2026-04"]
 
 
 def test_a_reader_of_the_warehouse_does_not_fail_a_published_night(tmp_path: Path) -> None:

@@ -1,0 +1,167 @@
+"""Published tables that are kept by service month: of months that did not change nothing is written or read again.
+
+Such a table is most of the published file, and most of its months are over. They stand in a file of the home as they
+were published, of which the next file to publish begins as a copy, byte for byte, once the months that the models made
+anew (`service_months`) were put in. With them stand their digests, of which the table's is the sum (`digests`): a month
+has one since the checks of the file that it was published in passed, and its rows are not looked at again.
+
+The file holds nothing but what was published of these tables, which have no personal data, and may be deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Collection, Mapping
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from loompin import landing
+from loompin.digests import digest_sql
+from loompin.known import day
+from loompin.service_months import month_of, next_month
+from loompin.sqltext import literal, name
+
+BY_MONTH = {"tenant_usage_daily": "usage_date"}
+"""The published tables that are kept by service month, with the column that tells it."""
+
+
+class PublishedMonths:
+    """The months of tables in `BY_MONTH`, for one publication.
+
+    Args:
+        path: where the months of earlier nights stand, if they may be trusted: a night that is computed again to be
+            compared writes and reads every row.
+        temp: the folder for what does not fit into memory.
+    """
+
+    def __init__(self, path: Path | None, temp: Path) -> None:
+        self.path, self.temp = path, temp
+        self.kept: dict[str, dict[date, int]] = {}
+        self.found: dict[str, dict[date, int]] = {}
+
+    def begin(self, working: Path, warehouse: Path, tables: Collection[str]) -> list[str]:
+        """Begin the file to publish with the tables by month, brought up to date; those that it holds now.
+
+        Args:
+            working: the file to make.
+            warehouse: the warehouse of the night, whose `kept.made_months` tells what the models made.
+            tables: the tables to publish.
+        """
+        if self.path is None:
+            return []
+        with contextlib.closing(self._open(self.path)) as connection:
+            run = connection.execute
+            run(f"attach {literal(str(warehouse))} as warehouse (read_only)")
+            made = run("select distinct relation from warehouse.kept.made_months").fetchall()
+            there = sorted(BY_MONTH.keys() & {relation for (relation,) in made} & set(tables))
+            run("begin")
+            for table in there:
+                self._bring_up_to_date(connection, table)
+            run("commit")
+            run("detach warehouse")
+            run("checkpoint")
+        shutil.copyfile(self.path, working)
+        with contextlib.closing(landing.connect(temp=self.temp, database=working)) as connection:
+            for table in BY_MONTH.keys() - set(there):
+                connection.execute(f"drop table if exists {name(table)}")
+            connection.execute("drop schema kept cascade")
+        return there
+
+    def _open(self, path: Path) -> duckdb.DuckDBPyConnection:
+        try:
+            connection = landing.connect(temp=self.temp, database=path)
+        except duckdb.Error:
+            # Of another version, damaged, or open elsewhere: all of it stands in the warehouse, too.
+            for left in (path, path.with_name(path.name + ".wal")):
+                left.unlink(missing_ok=True)
+            connection = landing.connect(temp=self.temp, database=path)
+        path.chmod(0o600)
+        connection.execute("create schema if not exists kept")
+        connection.execute(
+            "create table if not exists kept.months"
+            " (relation varchar, service_month date, fingerprint varchar, digest hugeint)"
+        )
+        return connection
+
+    def _bring_up_to_date(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
+        run = connection.execute
+        of, there = f"relation = {literal(table)}", name(table)
+        as_before = dict(
+            run(
+                f"select service_month, digest from kept.months semi join warehouse.kept.made_months"
+                f" using (relation, service_month, fingerprint) where {of}"
+            ).fetchall()
+        )
+        if as_before:
+            changed = _outside(table, as_before)
+            run(f"delete from {there} where {changed}")
+            run(f"insert into {there} from warehouse.main.{there} where {changed}")
+        else:
+            run(f"create or replace table {there} as from warehouse.main.{there}")
+        run(f"delete from kept.months where {of} and {_outside_months(as_before)}")
+        run(
+            "insert into kept.months select relation, service_month, fingerprint, null from warehouse.kept.made_months"
+            f" where {of} and {_outside_months(as_before)}"
+        )
+        self.kept[table] = {month: digest for month, digest in as_before.items() if digest is not None}
+
+    def unread(self, table: str) -> str:
+        """SQL that is true for the rows of a table in months that no earlier night published as they are.
+
+        Args:
+            table: any table; all of it is unread if it is not one of `BY_MONTH`.
+        """
+        return _outside(table, self.kept[table]) if self.kept.get(table) else "true"
+
+    def digest(self, connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str]) -> int:
+        """The digest of a table of the file to publish.
+
+        Args:
+            connection: the file to publish.
+            table: one of `BY_MONTH`.
+            columns: its columns with their types.
+        """
+        self.found[table] = dict(
+            connection.execute(
+                f"select {month_of(name(BY_MONTH[table]))}, {digest_sql(columns)} from {name(table)}"
+                f" where {self.unread(table)} group by 1"
+            ).fetchall()
+        )
+        return sum((*self.kept.get(table, {}).values(), *self.found[table].values()))
+
+    def keep(self) -> None:
+        """Note the digests of the months that were looked at: the file that holds them passed its checks."""
+        told = [
+            f"({literal(table)}, {day(month)}, {digest}::hugeint)"
+            for table, months in self.found.items() for month, digest in months.items()
+        ]  # fmt: skip
+        if self.path is None or not told:
+            return
+        with contextlib.closing(self._open(self.path)) as connection:
+            connection.execute(
+                "update kept.months as kept set digest = told.digest"
+                f" from (values {', '.join(told)}) as told (relation, service_month, digest)"
+                " where kept.relation = told.relation and kept.service_month = told.service_month"
+            )
+
+
+def _outside_months(months: Collection[date]) -> str:
+    return f"service_month not in ({', '.join(map(day, sorted(months)))})" if months else "true"
+
+
+def _outside(table: str, months: Collection[date]) -> str:
+    """SQL that is true for the rows of a table in other months, as ranges of days: what is left out is not even read.
+
+    Raises:
+        IndexError: there are no months.
+    """
+    starts, column = sorted(months), name(BY_MONTH[table])
+    ends = [next_month(start) for start in starts]
+    between = [
+        f"{column} >= {day(end)} and {column} < {day(start)}"
+        for end, start in zip(ends, starts[1:], strict=False) if end != start
+    ]  # fmt: skip
+    return f"({' or '.join([f'{column} < {day(starts[0])}', *between, f'{column} >= {day(ends[-1])}'])})"
