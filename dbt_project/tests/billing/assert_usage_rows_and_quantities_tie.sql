@@ -40,9 +40,37 @@ accepted as (
 
 ),
 
-tied_months as (
+days_by_month as (
 
-    {{ tested_months('tenant_usage_daily') }}
+    select
+        service_month,
+        sum(events) as events,
+        sum(quantity) as quantity
+    from {{ ref('int_usage_days') }}
+    group by service_month
+
+),
+
+daily_by_month as (
+
+    select
+        {{ month_of('usage_date') }} as service_month,
+        sum(events) as events,
+        sum(quantity) as quantity
+    from {{ ref('tenant_usage_daily') }}
+    group by {{ month_of('usage_date') }}
+
+),
+
+months_to_tie as (
+
+    select months.service_month
+    from (
+        select service_month from days_by_month
+        union
+        select service_month from daily_by_month
+    ) as months
+    where months.service_month not in ({{ tested_months('tenant_usage_daily') }})
 
 ),
 
@@ -55,19 +83,22 @@ days as (
         sum(events) as events,
         sum(quantity) as quantity
     from {{ ref('int_usage_days') }}
-    where service_month not in (select tied_months.service_month from tied_months)
+    where service_month in (select months_to_tie.service_month from months_to_tie)
     group by tenant_id, driver_key, service_month
 
 ),
 
-days_by_month as (
+daily as (
 
     select
-        service_month,
+        tenant_id,
+        driver_key,
+        {{ month_of('usage_date') }} as service_month,
         sum(events) as events,
         sum(quantity) as quantity
-    from {{ ref('int_usage_days') }}
-    group by service_month
+    from {{ ref('tenant_usage_daily') }}
+    where {{ month_of('usage_date') }} in (select months_to_tie.service_month from months_to_tie)
+    group by tenant_id, driver_key, {{ month_of('usage_date') }}
 
 ),
 
@@ -104,31 +135,6 @@ months as (
         from cancelled
     ) as parts
     group by service_month
-
-),
-
-daily as (
-
-    select
-        tenant_id,
-        driver_key,
-        {{ month_of('usage_date') }} as service_month,
-        sum(events) as events,
-        sum(quantity) as quantity
-    from {{ ref('tenant_usage_daily') }}
-    where {{ month_of('usage_date') }} not in (select tied_months.service_month from tied_months)
-    group by tenant_id, driver_key, {{ month_of('usage_date') }}
-
-),
-
-daily_by_month as (
-
-    select
-        {{ month_of('usage_date') }} as service_month,
-        sum(events) as events,
-        sum(quantity) as quantity
-    from {{ ref('tenant_usage_daily') }}
-    group by {{ month_of('usage_date') }}
 
 )
 

@@ -1,5 +1,7 @@
 -- One row a line of any kind but credit whose invoice date has ended, before it stands on an invoice. What it says
 -- never changes any more.
+{{ config(materialized='view') }}
+
 select
     line_id,
     chain_id,

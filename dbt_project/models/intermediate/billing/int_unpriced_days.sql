@@ -8,6 +8,34 @@ months as (
 
     {{ months_to_make('int_priced_months') }}
 
+),
+
+days as (
+
+    select
+        tenant_id,
+        driver_key,
+        usage_date,
+        service_month,
+        events
+    from {{ ref('int_usage_days') }}
+    where service_month in (select months.service_month from months)
+
+),
+
+prices as (
+
+    select
+        tenant_id,
+        item_key,
+        service_month,
+        day_from,
+        day_to
+    from {{ ref('int_usage_prices') }}
+    where
+        service_month in (select months.service_month from months)
+        and billed_to = date '9999-12-31'
+
 )
 
 select
@@ -15,17 +43,14 @@ select
     days.driver_key,
     days.usage_date,
     days.service_month
-from {{ ref('int_usage_days') }} as days
-left join {{ ref('int_usage_prices') }} as prices
+from days
+left join prices
     on
         days.tenant_id = prices.tenant_id
         and days.driver_key = prices.item_key
         and days.service_month = prices.service_month
         and days.usage_date >= prices.day_from
         and days.usage_date < prices.day_to
-        and prices.billed_to = date '9999-12-31'
-where
-    days.service_month in (select months.service_month from months)
-    and prices.tenant_id is null
+where prices.tenant_id is null
 group by days.tenant_id, days.driver_key, days.usage_date, days.service_month
 having sum(days.events) > 0
