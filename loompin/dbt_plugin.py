@@ -148,7 +148,9 @@ def register(connection: duckdb.DuckDBPyConnection, key: bytes, declared: Contra
     def texts(values: pa.ChunkedArray, tenants: pa.ChunkedArray) -> pa.Array:
         given = values.to_pylist()
         changed = redactor.changes([text or "" for text in given], tenants.to_pylist())
-        return pa.array([changed.get(place, text) for place, text in enumerate(given)], pa.string())
+        for place, text in changed.items():
+            given[place] = text
+        return pa.array(given, pa.string()) if changed else values.combine_chunks()
 
     def jsons(values: pa.ChunkedArray, tenants: pa.ChunkedArray) -> pa.Array:
         return _map(redactor.json, values, tenants)

@@ -22,5 +22,6 @@ def digest_sql(columns: Mapping[str, str]) -> str:
         f"printf('%.8e', {name(column)})" if kind in ("DOUBLE", "FLOAT") else f"cast({name(column)} as varchar)"
         for column, kind in columns.items()
     ]
-    row = " || chr(31) || ".join(f"coalesce({text}, chr(30))" for text in texts)
-    return f"coalesce(sum(cast(md5_number_lower({row}) as hugeint)), 0)"
+    # One call is quicker than a chain of ||.
+    row = ", chr(31), ".join(f"coalesce({text}, chr(30))" for text in texts)
+    return f"coalesce(sum(cast(md5_number_lower(concat({row})) as hugeint)), 0)"
