@@ -27,7 +27,8 @@
     personal data are no words of the customer; they belong to what stands between words. Arguments: a relation or CTE, the
     columns to keep (which tell the texts apart), the text column. Columns: those kept, word_number (from 1), word (folded),
     begins_sentence (whether a sentence ends between it and the word before), start_offset (characters before it),
-    end_offset (that after it).
+    end_offset (that after it); and of the word that follows, NULL after the last: next_word, next_begins_sentence,
+    next_end_offset.
 -#}
 {% macro text_words(relation, keep, text) -%}
     {{ return(adapter.dispatch('text_words', 'loompin')(relation, keep, text)) }}
@@ -37,51 +38,59 @@
     {%- set letters = '\\p{L}\\p{M}\\p{N}_' -%}
     {%- set between = '(?:\\[(?:email|phone|ip|handle|name)\\]|[^' ~ letters ~ '])+' -%}
     select
-        {{ keep | join(', ') }},
-        word_number,
-        {{ folded('run') }} as word,
-        regexp_matches(gap, '[.!?;:\n።፧؟]') as begins_sentence,
-        end_offset - length(run) as start_offset,
-        end_offset
+        *,
+        lead(word) over followed as next_word,
+        lead(begins_sentence) over followed as next_begins_sentence,
+        lead(end_offset) over followed as next_end_offset
     from (
         select
-            *,
-            cast(sum(length(gap) + length(run)) over (
-                partition by {{ keep | join(', ') }} order by word_number
-                rows between unbounded preceding and current row
-            ) as bigint) as end_offset
+            {{ keep | join(', ') }},
+            word_number,
+            {{ folded('run') }} as word,
+            regexp_matches(gap, '[.!?;:\n።፧؟]') as begins_sentence,
+            end_offset - length(run) as start_offset,
+            end_offset
         from (
             select
-                {{ keep | join(', ') }},
-                unnest(words) as run,
-                -- what stands before each word: the last gap may be after all of them
-                unnest(list_slice(gaps, 1, len(words))) as gap,
-                generate_subscripts(words, 1) as word_number
+                *,
+                cast(sum(length(gap) + length(run)) over (
+                    partition by {{ keep | join(', ') }} order by word_number
+                    rows between unbounded preceding and current row
+                ) as bigint) as end_offset
             from (
-                -- runs of both kinds take turns
                 select
                     {{ keep | join(', ') }},
-                    case when begins then list_slice(runs, 1, -1, 2) else list_slice(runs, 2, -1, 2) end as words,
-                    case
-                        when begins then list_prepend('', list_slice(runs, 2, -1, 2))
-                        else list_slice(runs, 1, -1, 2)
-                    end as gaps
+                    unnest(words) as run,
+                    -- what stands before each word: the last gap may be after all of them
+                    unnest(list_slice(gaps, 1, len(words))) as gap,
+                    generate_subscripts(words, 1) as word_number
                 from (
+                    -- runs of both kinds take turns
                     select
                         {{ keep | join(', ') }},
-                        regexp_matches({{ text }}, '^[{{ letters }}]') as begins,
-                        regexp_extract_all({{ text }}, '[{{ letters }}]+|{{ between }}') as runs
-                    from {{ relation }}
-                    where {{ text }} <> ''
-                ) as cut
-            ) as told_apart
-        ) as listed
-    ) as placed
+                        case when begins then list_slice(runs, 1, -1, 2) else list_slice(runs, 2, -1, 2) end as words,
+                        case
+                            when begins then list_prepend('', list_slice(runs, 2, -1, 2))
+                            else list_slice(runs, 1, -1, 2)
+                        end as gaps
+                    from (
+                        select
+                            {{ keep | join(', ') }},
+                            regexp_matches({{ text }}, '^[{{ letters }}]') as begins,
+                            regexp_extract_all({{ text }}, '[{{ letters }}]+|{{ between }}') as runs
+                        from {{ relation }}
+                        where {{ text }} <> ''
+                    ) as cut
+                ) as told_apart
+            ) as listed
+        ) as placed
+    ) as words
+    window followed as (partition by {{ keep | join(', ') }} order by word_number)
 {%- endmacro %}
 
 {#- The name of this way to cut texts: part of what is kept with the words, so that another way cuts every text anew. -#}
 {% macro text_cut() -%}
-    '{{ local_md5(text_words('texts', ['text_key'], 'body') ~ text_key('body') ~ ' with the next word') }}'
+    '{{ local_md5(text_words('texts', ['text_key'], 'body') ~ text_key('body')) }}'
 {%- endmacro %}
 
 {#-

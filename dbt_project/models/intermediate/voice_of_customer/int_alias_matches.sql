@@ -97,12 +97,6 @@ continued as (
 
 phrases as (
 
-    select *
-    from beginnings
-    where n_words <= 2
-
-    union all
-
     select
         beginnings.text_key,
         beginnings.topic_id,
@@ -112,15 +106,18 @@ phrases as (
         beginnings.n_words,
         beginnings.first_word,
         beginnings.start_offset,
-        continued.end_offset
+        coalesce(continued.end_offset, beginnings.end_offset) as end_offset
     from beginnings
-    inner join continued
+    left join continued
         on
             beginnings.text_key = continued.text_key
             and beginnings.topic_id = continued.topic_id
             and beginnings.alias = continued.alias
             and beginnings.valid_from = continued.valid_from
             and beginnings.first_word = continued.first_word
+    where
+        beginnings.n_words <= 2
+        or continued.end_offset is not null
 
 ),
 

@@ -14,5 +14,5 @@ select
     word_number,
     count(*) over (partition by topic_id, alias, valid_from) as n_words,
     word,
-    lead(word) over (partition by topic_id, alias, valid_from order by word_number) as next_word
+    next_word
 from words

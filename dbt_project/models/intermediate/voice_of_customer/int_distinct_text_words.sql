@@ -22,17 +22,6 @@ words as (
 
     {{ text_words('new_texts', ['text_key'], 'body') | indent(4) }}
 
-),
-
-followed as (
-
-    select
-        *,
-        lead(word) over (partition by text_key order by word_number) as next_word,
-        lead(end_offset) over (partition by text_key order by word_number) as next_end_offset,
-        lead(begins_sentence) over (partition by text_key order by word_number) as next_begins_sentence
-    from words
-
 )
 
 select
@@ -46,4 +35,4 @@ select
     -- The word that follows in the same sentence: what aliases of several words are looked for by.
     case when not next_begins_sentence then next_word end as next_word,
     case when not next_begins_sentence then next_end_offset end as next_end_offset
-from followed
+from words

@@ -64,12 +64,26 @@ changes as (
 
 ),
 
+-- There are few ratings, so that answers are counted before anything is worked out from them.
+counted as (
+
+    select
+        tenant_id,
+        topic_id,
+        csat,
+        month,
+        cast(sum(n) as bigint) as n
+    from changes
+    group by tenant_id, topic_id, csat, month
+
+),
+
 calendar as (
 
     select
         coalesce(min(month), {{ month_of(night()) }}) as first_month,
         {{ month_of(night()) }} as last_month
-    from changes
+    from counted
     where month <= {{ night() }}
 
 ),
@@ -84,18 +98,18 @@ months as (
 known as (
 
     select
-        changes.tenant_id,
-        changes.topic_id,
-        least(coalesce(changes.month, calendar.first_month), calendar.last_month) as month,
-        sum(changes.n) as n,
-        sum({{ exact_score('changes.csat * changes.n') }}) as total,
-        sum({{ exact_score('changes.csat * changes.csat * changes.n') }}) as squares
-    from changes
+        counted.tenant_id,
+        counted.topic_id,
+        least(coalesce(counted.month, calendar.first_month), calendar.last_month) as month,
+        sum(counted.n) as n,
+        sum({{ exact_score('counted.csat * counted.n') }}) as total,
+        sum({{ exact_score('counted.csat * counted.csat * counted.n') }}) as squares
+    from counted
     cross join calendar
     group by
-        changes.tenant_id,
-        changes.topic_id,
-        least(coalesce(changes.month, calendar.first_month), calendar.last_month)
+        counted.tenant_id,
+        counted.topic_id,
+        least(coalesce(counted.month, calendar.first_month), calendar.last_month)
 
 ),
 
