@@ -52,8 +52,39 @@ class PublishedMonths:
         """
         if self.path is None:
             return []
-        with contextlib.closing(self._open(self.path)) as connection:
+        wal = self.path.with_name(self.path.name + ".wal")
+        if wal.exists():
+            # Whoever wrote it was killed: nothing is lost with it, as all of it stands in the warehouse, too.
+            self._forget(wal)
+        try:
+            there = self._update(self.path, warehouse, tables)
+        except duckdb.Error:
+            # Of another version, damaged, or open elsewhere.
+            self._forget(wal)
+            there = self._update(self.path, warehouse, tables)
+        shutil.copyfile(self.path, working)
+        with contextlib.closing(landing.connect(temp=self.temp, database=working)) as connection:
+            for table in BY_MONTH.keys() - set(there):
+                connection.execute(f"drop table if exists {name(table)}")
+            connection.execute("drop schema kept cascade")
+        return there
+
+    def _forget(self, wal: Path) -> None:
+        assert self.path is not None
+        self.kept = {}
+        for left in (self.path, wal):
+            left.unlink(missing_ok=True)
+
+    def _update(self, path: Path, warehouse: Path, tables: Collection[str]) -> list[str]:
+        """Put the changed months of the warehouse in; the tables that stand then."""
+        with contextlib.closing(landing.connect(temp=self.temp, database=path)) as connection:
             run = connection.execute
+            path.chmod(0o600)
+            run("create schema if not exists kept")
+            run(
+                "create table if not exists kept.months"
+                " (relation varchar, service_month date, fingerprint varchar, digest hugeint)"
+            )
             run(f"attach {literal(str(warehouse))} as warehouse (read_only)")
             made = run("select distinct relation from warehouse.kept.made_months").fetchall()
             there = sorted(BY_MONTH.keys() & {relation for (relation,) in made} & set(tables))
@@ -63,35 +94,14 @@ class PublishedMonths:
             run("commit")
             run("detach warehouse")
             run("checkpoint")
-        shutil.copyfile(self.path, working)
-        with contextlib.closing(landing.connect(temp=self.temp, database=working)) as connection:
-            for table in BY_MONTH.keys() - set(there):
-                connection.execute(f"drop table if exists {name(table)}")
-            connection.execute("drop schema kept cascade")
         return there
-
-    def _open(self, path: Path) -> duckdb.DuckDBPyConnection:
-        try:
-            connection = landing.connect(temp=self.temp, database=path)
-        except duckdb.Error:
-            # Of another version, damaged, or open elsewhere: all of it stands in the warehouse, too.
-            for left in (path, path.with_name(path.name + ".wal")):
-                left.unlink(missing_ok=True)
-            connection = landing.connect(temp=self.temp, database=path)
-        path.chmod(0o600)
-        connection.execute("create schema if not exists kept")
-        connection.execute(
-            "create table if not exists kept.months"
-            " (relation varchar, service_month date, fingerprint varchar, digest hugeint)"
-        )
-        return connection
 
     def _bring_up_to_date(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
         run = connection.execute
         of, there = f"relation = {literal(table)}", name(table)
         as_before = dict(
             run(
-                f"select service_month, digest from kept.months semi join warehouse.kept.made_months"
+                "select service_month, digest from kept.months semi join warehouse.kept.made_months"
                 f" using (relation, service_month, fingerprint) where {of}"
             ).fetchall()
         )
@@ -140,7 +150,7 @@ class PublishedMonths:
         ]  # fmt: skip
         if self.path is None or not told:
             return
-        with contextlib.closing(self._open(self.path)) as connection:
+        with contextlib.closing(landing.connect(temp=self.temp, database=self.path)) as connection:
             connection.execute(
                 "update kept.months as kept set digest = told.digest"
                 f" from (values {', '.join(told)}) as told (relation, service_month, digest)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -129,6 +131,29 @@ def test_months_of_a_file_that_failed_its_checks_are_looked_at_again(book: Book)
 def test_a_damaged_file_is_made_anew(book: Book, content: bytes) -> None:
     book.publish(book.path)
     book.path.write_bytes(content)
+    assert len(book.like_anew()) == 6
+    assert book.like_anew() == []
+
+
+def test_a_file_whose_pages_are_damaged_is_made_anew(book: Book) -> None:
+    """It opens, as its first pages are whole, and fails when it is read."""
+    book.publish(book.path)
+    content = bytearray(book.path.read_bytes())
+    content[3 * 4096 :] = b"\xff" * (len(content) - 3 * 4096)
+    book.path.write_bytes(bytes(content))
+    assert len(book.like_anew()) == 6
+
+
+def test_a_file_whose_writer_was_killed_is_made_anew(book: Book) -> None:
+    book.publish(book.path)
+    code = f"""
+import duckdb, os
+connection = duckdb.connect({str(book.path)!r})
+connection.execute("update {TABLE} set quantity = 7")
+os._exit(1)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 1
+    assert book.path.with_name("months.duckdb.wal").exists()
     assert len(book.like_anew()) == 6
     assert book.like_anew() == []
 
