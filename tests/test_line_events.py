@@ -135,7 +135,7 @@ def test_a_line_that_bills_other_events_than_published_for_it_is_not_published(b
     plan = night.plan(book.settings, date(2026, 2, 2))
     book.derive(plan)
     with duckdb.connect(str(plan.warehouse)) as connection:
-        connection.execute("update intermediate.int_invoice_lines set events = 3 where line_type = 'usage'")
+        connection.execute("update intermediate.int_billing_lines set events = 3 where line_type = 'usage'")
     with pytest.raises(night.NightError, match=r"the lines of 2026-02-01 bill other events than those published"):
         night.publish(book.settings, plan, "other", expected=book.marts)
 
@@ -145,7 +145,7 @@ def test_events_that_do_not_add_up_to_the_lines_are_not_published(book: Book) ->
     plan = night.plan(book.settings, date(2026, 2, 1))
     book.derive(plan)
     with duckdb.connect(str(plan.warehouse)) as connection:
-        connection.execute("update intermediate.int_invoice_lines set events = 3 where line_type = 'usage'")
+        connection.execute("update intermediate.int_billing_lines set events = 3 where line_type = 'usage'")
     with pytest.raises(night.NightError, match="do not add up to what the lines bill"):
         night.publish(book.settings, plan, "wrong", expected=book.marts)
     assert not list(line_events.folder_of(book.settings.published).glob("*.parquet"))

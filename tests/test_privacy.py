@@ -215,13 +215,19 @@ def test_a_name_that_is_a_replacement_word_ends() -> None:
 
 @pytest.mark.parametrize("piece", ["a", "a.", "01 ", "1-", "@", "a@", "1.", ":", "1:", "(", "[name] a@b.co "])
 def test_a_huge_text_takes_linear_time(piece: str) -> None:
-    """Each of these made a careless pattern quadratic: eight times the text would take 64 times as long."""
+    """Each of these made a careless pattern quadratic: eight times the text would take 64 times as long.
+
+    The best of some runs counts, so that what else the machine does in one of them tells nothing.
+    """
 
     def seconds(length: int) -> float:
         text = piece * (length // len(piece))
-        start = time.process_time()
-        REDACTOR.text(text, "acme")
-        return time.process_time() - start
+        runs = []
+        for _ in range(4):
+            start = time.process_time()
+            REDACTOR.text(text, "acme")
+            runs.append(time.process_time() - start)
+        return min(runs)
 
     assert seconds(160_000) < 0.1 + 24 * seconds(20_000)
 
