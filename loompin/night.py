@@ -22,7 +22,7 @@ from typing import Any, Literal
 import duckdb
 
 from loompin import contracts as contracts_module
-from loompin import finals, landing, service_months, sources, validation
+from loompin import database_files, finals, landing, service_months, sources, validation
 from loompin import publish as publishing
 from loompin.record import FileVersion, Night, Record, current_versions, version_id
 from loompin.rules import read_expectations
@@ -128,7 +128,7 @@ def land(settings: Settings, plan: NightPlan, progress: Progress | None = None) 
     else:
         state = recorded(record, plan.night)
     plan.warehouse.parent.mkdir(parents=True, exist_ok=True)
-    _discard_unclosed(plan.warehouse)
+    database_files.discard_unclosed(plan.warehouse)
     _private(plan.warehouse)
     with contextlib.closing(_open(settings, plan.warehouse)) as connection:
         tables = validation.validate(
@@ -181,7 +181,7 @@ def check(settings: Settings, progress: Progress | None = None) -> Landed:
 
 def landed_before(warehouse: Path) -> Landed | None:
     """What the warehouse holds now: the night that was landed into it, with its checks. None without such a file."""
-    if not warehouse.exists() or _log_of(warehouse).exists():
+    if not warehouse.exists() or database_files.log_of(warehouse).exists():
         return None
     try:
         with contextlib.closing(duckdb.connect(str(warehouse), read_only=True)) as connection:
@@ -281,8 +281,7 @@ def _open(settings: Settings, warehouse: Path) -> duckdb.DuckDBPyConnection:
         if not _is_corrupt(error):
             raise NightError(f"the warehouse cannot be opened for writing: {str(error).splitlines()[0]}") from error
     # All of it is made again.
-    warehouse.unlink()
-    _log_of(warehouse).unlink(missing_ok=True)
+    database_files.discard(warehouse)
     _private(warehouse)
     return landing.connect(temp=settings.scratch, database=warehouse)
 
@@ -291,20 +290,6 @@ def _is_corrupt(error: duckdb.Error) -> bool:
     """Whether it is the file's content that keeps it from being opened, not its owner, its disk or another process."""
     told = str(error).lower()
     return not any(reason in told for reason in ("lock on file", "permission", "no space", "out of memory"))
-
-
-def _log_of(warehouse: Path) -> Path:
-    """DuckDB's log of what is not in the file yet. It is gone once the file is closed, and stays if its writer died."""
-    return warehouse.with_name(f"{warehouse.name}.wal")
-
-
-def _discard_unclosed(warehouse: Path) -> None:
-    """Remove a warehouse whose writer died: its blocks may be half-written, and all of it is made again anyway."""
-    log = _log_of(warehouse)
-    if log.exists():
-        # The file first: without it, a log that is left has nothing to be replayed on.
-        warehouse.unlink(missing_ok=True)
-        log.unlink()
 
 
 def _private(warehouse: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import duckdb
 
 from loompin import contracts as contracts_module
-from loompin import landing, line_events
+from loompin import database_files, landing, line_events
 from loompin.contracts import Contracts
 from loompin.digests import digest_sql
 from loompin.line_events import LineEvents
@@ -192,7 +192,7 @@ def build(
         _check_readable(working, set(counts), views, events, night)
         months.keep()
     except BaseException:
-        _remove(working)
+        database_files.discard(working)
         raise
     return Published(
         night=night,
@@ -224,12 +224,7 @@ def put(published: Published) -> None:
 
 def discard(published: Published) -> None:
     """Remove a built file that was not put in place."""
-    _remove(published.working)
-
-
-def _remove(working: Path) -> None:
-    for path in (working, working.with_name(working.name + ".wal")):
-        path.unlink(missing_ok=True)
+    database_files.discard(published.working)
 
 
 def _require(connection: duckdb.DuckDBPyConnection, expected: Collection[str]) -> list[str]:
@@ -589,7 +584,7 @@ def _check_readable(
     working: Path, tables: set[str], views: Collection[str], events: LineEvents | None, night: date
 ) -> None:
     """The closed file opens as an analyst will open it and holds what it should."""
-    if working.with_name(working.name + ".wal").exists():
+    if database_files.log_of(working).exists():
         raise NotPublishable("the new file was not written out; run the night again")
     with contextlib.closing(duckdb.connect(str(working), read_only=True)) as connection:
         found = connection.execute("select table_name, table_type from information_schema.tables").fetchall()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from loompin import landing
+from loompin import database_files, landing
 from loompin.digests import digest_sql
 from loompin.known import day
 from loompin.service_months import month_of, next_month
@@ -52,15 +52,14 @@ class PublishedMonths:
         """
         if self.path is None:
             return []
-        wal = self.path.with_name(self.path.name + ".wal")
-        if wal.exists():
-            # Whoever wrote it was killed: nothing is lost with it, as all of it stands in the warehouse, too.
-            self._forget(wal)
+        # Nothing is lost with the file: all of it stands in the warehouse, too.
+        database_files.discard_unclosed(self.path)
         try:
             there = self._update(self.path, warehouse, tables)
         except duckdb.Error:
             # Of another version, damaged, or open elsewhere.
-            self._forget(wal)
+            database_files.discard(self.path)
+            self.kept = {}
             there = self._update(self.path, warehouse, tables)
         shutil.copyfile(self.path, working)
         with contextlib.closing(landing.connect(temp=self.temp, database=working)) as connection:
@@ -68,12 +67,6 @@ class PublishedMonths:
                 connection.execute(f"drop table if exists {name(table)}")
             connection.execute("drop schema kept cascade")
         return there
-
-    def _forget(self, wal: Path) -> None:
-        assert self.path is not None
-        self.kept = {}
-        for left in (self.path, wal):
-            left.unlink(missing_ok=True)
 
     def _update(self, path: Path, warehouse: Path, tables: Collection[str]) -> list[str]:
         """Put the changed months of the warehouse in; the tables that stand then."""

@@ -21,21 +21,6 @@ days as (
     from {{ ref('int_usage_days') }}
     where service_month in (select months.service_month from months)
 
-),
-
-prices as (
-
-    select
-        tenant_id,
-        item_key,
-        service_month,
-        day_from,
-        day_to
-    from {{ ref('int_usage_prices') }}
-    where
-        service_month in (select months.service_month from months)
-        and billed_to = date '9999-12-31'
-
 )
 
 select
@@ -44,13 +29,14 @@ select
     days.usage_date,
     days.service_month
 from days
-left join prices
+left join {{ ref('int_usage_prices') }} as prices
     on
         days.tenant_id = prices.tenant_id
         and days.driver_key = prices.item_key
         and days.service_month = prices.service_month
         and days.usage_date >= prices.day_from
         and days.usage_date < prices.day_to
+        and prices.billed_to = date '9999-12-31'
 where prices.tenant_id is null
 group by days.tenant_id, days.driver_key, days.usage_date, days.service_month
 having sum(days.events) > 0
