@@ -24,8 +24,13 @@ from loompin.known import day
 from loompin.service_months import month_of, next_month
 from loompin.sqltext import literal, name
 
-BY_MONTH = {"tenant_usage_daily": "usage_date"}
-"""The published tables that are kept by service month, with the column that tells it."""
+BY_MONTH = {
+    "invoice_line_tiers": "service_month",
+    "invoice_lines": "service_from",
+    "ledger_entries": "date",
+    "tenant_usage_daily": "usage_date",
+}
+"""The published tables that are kept by month, with the column that tells it."""
 
 
 class PublishedMonths:

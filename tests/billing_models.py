@@ -1,7 +1,8 @@
 """The models of billing for tests: compiled by dbt once, then run as plain SQL on many small warehouses.
 
-A dbt invocation costs many seconds; what it compiles is only `select` statements in an order. Source files are landed
-and published by the project's own code.
+A dbt invocation costs many seconds; what it compiles is only `select` statements in an order. Models that are made by
+month are compiled twice, for a warehouse without them and for one that has them; what dbt does before and after them
+stands here again. Source files are landed and published by the project's own code.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import fcntl
 import graphlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,41 +38,86 @@ MARTS = (
 
 
 @dataclass(frozen=True)
-class Models:
-    """Compiled SQL: the statements that build the models, in order, and the laws, each a query of its violations."""
+class Model:
+    """A model as plain SQL.
 
-    statements: list[str]
+    `changed` is the query of the months that changed, for a model that is made by month; `fingerprints` is the relation
+    that tells them and `month` SQL of the month of a row.
+    """
+
+    name: str
+    relation: str
+    kind: str
+    query: str
+    changed: str = ""
+    fingerprints: str = ""
+    month: str = ""
+
+    def build(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the model in a warehouse, or the months of it that changed."""
+        run = connection.execute
+        if not self.changed:
+            run(f"create or replace {self.kind} {self.relation} as {self.query}")
+            return
+        schema, _, table = self.relation.replace('"', "").rpartition(".")
+        there = run(
+            "select 1 from duckdb_tables() where table_name = ? and schema_name = ?", [table, schema.rpartition(".")[2]]
+        ).fetchone()
+        if there:
+            run(
+                f"delete from {self.relation} where {self.month} not in (select service_month from kept.made_months"
+                f" join {self.fingerprints} using (service_month, fingerprint) where relation = '{self.name}')"
+            )
+            run(f"insert into {self.relation} by name {self.changed}")
+        else:
+            run(f"create table {self.relation} as {self.query}")
+        run(f"delete from kept.made_months where relation = '{self.name}'")
+        run(f"insert into kept.made_months select '{self.name}', service_month, fingerprint from {self.fingerprints}")
+
+
+@dataclass(frozen=True)
+class Models:
+    """Compiled SQL: the models in the order in which they are built, and the laws, each a query of its violations."""
+
+    models: list[Model]
     laws: dict[str, str]
 
 
 def compiled(folder: Path) -> Models:
     """Compile the models of billing and its laws; done once by whichever test process comes first to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = folder / "target" / "manifest.json"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
-            _compile(folder)
+            _compile(folder, folder / "target")
+            _make_by_month(folder / "warehouse.duckdb", _nodes(folder / "target"))
+            _compile(folder, folder / "target-again")
             (folder / "done").touch()
-    nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"]
+    nodes, again = _nodes(folder / "target"), _nodes(folder / "target-again")
     models = {key: node for key, node in nodes.items() if node["resource_type"] == "model" and node.get("compiled")}
     graph = {key: [up for up in node["depends_on"]["nodes"] if up in models] for key, node in models.items()}
-    order = [models[key] for key in graphlib.TopologicalSorter(graph).static_order()]
+    order = list(graphlib.TopologicalSorter(graph).static_order())
     laws = {
         node["name"]: node["compiled_code"] for node in nodes.values()
         if node["resource_type"] == "test" and node["path"].startswith("billing/")
     }  # fmt: skip
-    assert {*MARTS, "int_billing_quarantine"} <= {node["name"] for node in order}
+    relations = {node["name"]: node["relation_name"] for node in models.values()}
+    assert {*MARTS, "int_billing_quarantine"} <= relations.keys()
     assert laws
     assert all(laws.values())
-    return Models([_statement(node) for node in order], laws)
+    return Models([_model(models[key], again[key], relations) for key in order], laws)
 
 
-def _compile(folder: Path) -> None:
+def _nodes(target: Path) -> dict[str, dict[str, Any]]:
+    nodes: dict[str, dict[str, Any]] = json.loads((target / "manifest.json").read_text(encoding="utf-8"))["nodes"]
+    return nodes
+
+
+def _compile(folder: Path, target: Path) -> None:
     models = [f"+{model}" for model in (*MARTS, "int_billing_quarantine")]
     command = [
         sys.executable, "-m", "dbt.cli.main", "compile", "--quiet", "--select", *models, "path:tests/billing",
-        "--exclude", "resource_type:unit_test", "--target-path", str(folder / "target"), "--log-path", str(folder),
+        "--exclude", "resource_type:unit_test", "--target-path", str(target), "--log-path", str(folder),
         "--project-dir", str(REPO / "dbt_project"), "--profiles-dir", str(REPO / "dbt_project"),
     ]  # fmt: skip
     environment = {**os.environ, "LOOMPIN_WAREHOUSE": str(folder / "warehouse.duckdb")}
@@ -78,9 +125,24 @@ def _compile(folder: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def _statement(node: dict[str, Any]) -> str:
+def _make_by_month(warehouse: Path, nodes: dict[str, dict[str, Any]]) -> None:
+    """Tables in the place of the models that are made by month: dbt compiles those otherwise that are there already."""
+    with contextlib.closing(duckdb.connect(str(warehouse))) as connection:
+        for node in nodes.values():
+            if node["config"]["materialized"] == "incremental":
+                connection.execute(f"create schema if not exists {node['schema']}")
+                connection.execute(f"create table {node['relation_name']} (nothing integer)")
+
+
+def _model(node: dict[str, Any], again: dict[str, Any], relations: dict[str, str]) -> Model:
     kind = "view" if node["config"]["materialized"] == "view" else "table"
-    return f"create or replace {kind} {node['relation_name']} as {node['compiled_code']}"
+    name, query = node["name"], node["compiled_code"]
+    if node["config"]["materialized"] != "incremental":
+        return Model(name, node["relation_name"], kind, query)
+    ((fingerprints, day),) = re.findall(r"\('(\w+)', '(\w+)'\)", node["config"]["pre-hook"][0]["sql"])
+    month = f"cast(date_trunc('month', {day}) as date)"
+    assert again["compiled_code"] != query
+    return Model(name, node["relation_name"], kind, query, again["compiled_code"], relations[fingerprints], month)
 
 
 class Book:
@@ -128,8 +190,8 @@ class Book:
         with contextlib.closing(duckdb.connect(str(plan.warehouse))) as connection:
             for schema in ("staging", "intermediate"):
                 connection.execute(f"create schema if not exists {schema}")
-            for statement in self.models.statements:
-                connection.execute(statement)
+            for model in self.models.models:
+                model.build(connection)
 
     def broken_laws(self) -> list[str]:
         """The laws that the warehouse breaks."""

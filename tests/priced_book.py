@@ -127,8 +127,8 @@ def derive(models: Models) -> Derive:
         with contextlib.closing(duckdb.connect(str(scratch.warehouse))) as connection:
             for schema in ("staging", "intermediate"):
                 connection.execute(f"create schema if not exists {schema}")
-            for statement in models.statements:
-                connection.execute(statement)
+            for model in models.models:
+                model.build(connection)
 
     return build
 

@@ -1,6 +1,15 @@
 -- One row a line of any kind but credit, of the final invoice dates and of the draft's. `chain_id` names what lines of
 -- one kind, item, price set and service month have in common: the first of them bills it, the others correct it.
+-- A month is made anew only if its lines changed.
+{{ config(**by_service_month('int_billed_months')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('int_billed_months') }}
+
+),
 
 lines as (
 
@@ -26,6 +35,7 @@ lines as (
         cast(null as {{ dbt.type_string() }}) as price_set_id,
         0 as events
     from {{ ref('int_plan_fee_lines') }}
+    where service_month in (select months.service_month from months)
 
     union all
 
@@ -49,6 +59,7 @@ lines as (
         price_set_id,
         events
     from {{ ref('int_usage_lines') }}
+    where service_month in (select months.service_month from months)
 
     union all
 
@@ -72,6 +83,7 @@ lines as (
         cast(null as {{ dbt.type_string() }}) as price_set_id,
         0 as events
     from {{ ref('int_minimum_lines') }}
+    where service_month in (select months.service_month from months)
 
 ),
 

@@ -1,6 +1,14 @@
 -- One row a tenant, currency, item and service month of accepted usage, subscribed and priced: what the invoices
 -- up to the night hold of it (billed), what the next one adds (open), and what both cost the platform.
+{{ config(**by_service_month('int_charged_months')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('int_charged_months') }}
+
+),
 
 counted as (
 
@@ -30,7 +38,9 @@ counted as (
             and usage.service_month = prices.service_month
             and usage.day_from = prices.day_from
             and usage.day_to = prices.day_to
-    where usage.known_close < prices.billed_to
+    where
+        usage.service_month in (select months.service_month from months)
+        and usage.known_close < prices.billed_to
 
 )
 

@@ -1,7 +1,23 @@
 -- One row a tenant, price set, service month and invoice date that changes what is charged: the usage known by then.
 -- The usage of a month is added up over its invoice dates, so that late and cancelled usage moves the total of its own
--- month.
+-- month. A month is made anew only if what its usage lines depend on changed.
+{{ config(**by_service_month('int_charged_months')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('int_charged_months') }}
+
+),
+
+prices as (
+
+    select *
+    from {{ ref('int_usage_prices') }}
+    where service_month in (select months.service_month from months)
+
+),
 
 -- What became known counts from its own invoice date on, or from the first that bills its day under the set; it counts
 -- no more when another set, another currency or no subscription has its day.
@@ -13,7 +29,7 @@ added as (
         sum(usage.quantity) as quantity,
         sum(usage.events) as events
     from {{ ref('int_usage_runs') }} as usage
-    inner join {{ ref('int_usage_prices') }} as prices
+    inner join prices
         on
             usage.tenant_id = prices.tenant_id
             and usage.item_key = prices.item_key
@@ -42,7 +58,7 @@ counted as (
         sum(added.quantity) as quantity,
         sum(added.events) as events
     from added
-    inner join {{ ref('int_usage_prices') }} as prices on added.usage_price_number = prices.usage_price_number
+    inner join prices on added.usage_price_number = prices.usage_price_number
     group by
         prices.usage_price_number, prices.tenant_id, prices.tenant_slug, prices.currency, prices.item_key,
         prices.price_set_id, prices.service_month, prices.day_from, prices.day_to,
@@ -65,7 +81,7 @@ carrying as (
             sum(usage.quantity) as quantity,
             sum(usage.events) as events
         from counted
-        inner join {{ ref('int_usage_prices') }} as prices
+        inner join prices
             on counted.usage_price_number = prices.usage_price_number
         inner join {{ ref('int_usage_days') }} as usage
             on
@@ -144,7 +160,8 @@ flat_choices as (
             choices.price_set_id = tiers.price_set_id
             and tiers.tier = 1
     where
-        not choices.is_plan
+        choices.service_month in (select months.service_month from months)
+        and not choices.is_plan
         and not choices.is_broken
         and choices.price_close = choices.first_close
         and tiers.flat_fee > 0

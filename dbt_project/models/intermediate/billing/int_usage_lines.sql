@@ -1,5 +1,13 @@
 -- One row a tenant, price set, service month and invoice: usage in arrears, and later what became known of it since.
+{{ config(**by_service_month('int_charged_months')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('int_charged_months') }}
+
+),
 
 rated as (
 
@@ -11,6 +19,7 @@ rated as (
         invoice_date,
         cast(sum(amount_exact) as decimal(38, 12)) as exact_to_date
     from {{ ref('int_usage_tier_totals') }}
+    where service_month in (select months.service_month from months)
     group by tenant_id, currency, price_set_id, service_month, invoice_date
 
 ),
@@ -29,6 +38,7 @@ totals as (
             and changes.price_set_id = rated.price_set_id
             and changes.service_month = rated.service_month
             and changes.invoice_date = rated.invoice_date
+    where changes.service_month in (select months.service_month from months)
 
 ),
 

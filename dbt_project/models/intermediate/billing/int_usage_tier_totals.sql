@@ -1,5 +1,13 @@
 -- One row a usage total and tier of its price set that it enters: units, flat fee and exact amount of the tier to date.
+{{ config(**by_service_month('int_charged_months')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('int_charged_months') }}
+
+),
 
 totals as (
 
@@ -23,7 +31,9 @@ totals as (
         cast(greatest(changes.quantity_to_date - tiers.free_units, 0) as decimal(38, 6)) as billable
     from {{ ref('int_usage_changes') }} as changes
     inner join {{ ref('int_price_tiers') }} as tiers on changes.price_set_id = tiers.price_set_id
-    where changes.is_charged
+    where
+        changes.service_month in (select months.service_month from months)
+        and changes.is_charged
 
 ),
 

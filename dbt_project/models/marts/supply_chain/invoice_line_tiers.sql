@@ -1,8 +1,18 @@
+-- A month is made anew only if its lines changed.
+{{ config(**by_service_month('int_billed_months')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('int_billed_months') }}
+
+),
 
 totals as (
 
     select * from {{ ref('int_usage_tier_totals') }}
+    where service_month in (select months.service_month from months)
 
 ),
 
@@ -67,7 +77,8 @@ select
     tiers.unit_price,
     cast(differences.flat_fee as decimal(18, 6)) as flat_fee,
     cast(differences.amount_exact as decimal(38, 12)) as amount_exact,
-    differences.currency
+    differences.currency,
+    differences.service_month
 from differences
 inner join {{ ref('int_price_tiers') }} as tiers
     on

@@ -1,8 +1,18 @@
+-- A month is made anew only if its lines or the numbers of their invoices changed.
+{{ config(**by_service_month('int_invoiced_months', 'service_from')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('int_invoiced_months') }}
+
+),
 
 lines as (
 
     select * from {{ ref('int_invoice_lines') }}
+    where service_month in (select months.service_month from months)
 
 ),
 
@@ -40,28 +50,27 @@ billed as (
 
 ),
 
--- An invoice whose lines sum below 0 is brought to 0; the credit note takes the rest.
 credits as (
 
     select
-        {{ content_hash(["'credit'", 'tenant_id', 'currency', 'invoice_date']) }} as line_id,
+        line_id,
         invoice_id,
         tenant_id,
         tenant_slug,
-        'credit' as line_type,
-        'credit_note' as item_key,
-        invoice_date as service_from,
-        invoice_date as service_to,
-        cast(1 as decimal(38, 6)) as quantity,
-        cast(null as decimal(18, 6)) as unit_price,
-        cast(credited as decimal(38, 12)) as amount_exact,
-        credited as amount,
+        line_type,
+        item_key,
+        service_from,
+        service_to,
+        quantity,
+        unit_price,
+        amount_exact,
+        amount,
         currency,
-        cast(null as {{ dbt.type_string() }}) as price_book,
-        cast(null as {{ dbt.type_string() }}) as price_entry_id,
-        cast(null as {{ dbt.type_string() }}) as corrects_line_id
-    from invoices
-    where credited > 0
+        price_book,
+        price_entry_id,
+        corrects_line_id
+    from {{ ref('int_credit_lines') }}
+    where invoice_date in (select months.service_month from months)
 
 )
 

@@ -30,26 +30,9 @@ credits as (
 
 ),
 
-line_texts as (
-
-    select
-        invoice_id,
-        {{ content_hash([
-            'line_id', 'line_type', 'item_key', 'service_from', 'service_to', 'quantity', 'unit_price', 'amount_exact',
-            'amount', 'price_entry_id',
-        ]) }} as line_hash
-    from {{ ref('invoice_lines') }}
-    where invoice_id is not null
-
-),
-
 line_hashes as (
 
-    select
-        invoice_id,
-        {{ dbt.hash(dbt.listagg('line_hash', "','", 'order by line_hash')) }} as lines_hash
-    from line_texts
-    group by invoice_id
+    select * from {{ ref('int_invoice_hashes') }}
 
 ),
 
@@ -60,7 +43,11 @@ balances as (
         line_hashes.lines_hash,
         invoices.amount - coalesce(credits.used, 0) - coalesce(payments.paid, 0) as balance
     from invoices
-    inner join line_hashes on invoices.invoice_id = line_hashes.invoice_id
+    inner join line_hashes
+        on
+            invoices.tenant_id = line_hashes.tenant_id
+            and invoices.currency = line_hashes.currency
+            and invoices.invoice_date = line_hashes.invoice_date
     left join credits on invoices.invoice_id = credits.invoice_id
     left join payments on invoices.invoice_id = payments.invoice_id
 

@@ -1,10 +1,20 @@
 -- Double entry: what each final invoice, payment, use of credit and refund does to the accounts. Every transaction is
 -- about one invoice in one currency, so debits equal credits by each of them. docs/billing.md lists the postings.
+-- A month is made anew only if what is booked in it changed.
+{{ config(**by_service_month('int_booked_months', 'date')) }}
+
 with
+
+months as (
+
+    {{ months_to_make('int_booked_months') }}
+
+),
 
 invoices as (
 
     select * from {{ ref('int_invoices') }}
+    where invoice_date in (select months.service_month from months)
 
 ),
 
@@ -31,26 +41,16 @@ payments as (
 
     select *
     from {{ ref('int_payments_applied') }}
-    where status = 'counted'
+    where
+        status = 'counted'
+        and {{ month_of('paid_on') }} in (select months.service_month from months)
 
 ),
 
 uses as (
 
-    select
-        uses.credit_note_id,
-        uses.night,
-        uses.payment_id,
-        uses.amount,
-        uses.currency,
-        notes.tenant_id,
-        notes.tenant_slug,
-        -- A refund is about the invoice that opened the note.
-        coalesce(uses.invoice_id, notes.invoice_id) as invoice_id,
-        coalesce(payments.paid_on, uses.night) as booked_on
-    from {{ ref('int_credit_uses') }} as uses
-    inner join invoices as notes on uses.credit_note_id = notes.credit_note_id
-    left join payments on uses.payment_id = payments.payment_id
+    select * from {{ ref('int_booked_credit_uses') }}
+    where {{ month_of('booked_on') }} in (select months.service_month from months)
 
 ),
 
