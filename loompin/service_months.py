@@ -128,9 +128,12 @@ class ServiceMonths:
         for table, columns in _TABLES.items():
             run(f"create table if not exists kept.{table} ({columns})")
         if self._rows("select digest from kept.code") != [(code_digest(),)]:
-            for (relation,) in self._rows("select distinct relation from kept.made_months"):
-                for schema in ("intermediate", "main"):
-                    run(f"drop table if exists {schema}.{name(relation)}")
+            # A table of a model that was not made by month before, or had other columns, is no beginning for it now.
+            for schema, relation in self._rows(
+                "select schema_name, table_name from duckdb_tables()"
+                " where database_name = current_database() and schema_name in ('intermediate', 'main')"
+            ):
+                run(f"drop table {schema}.{name(relation)}")
             for table, columns in _TABLES.items():
                 run(f"create or replace table kept.{table} ({columns})")
             run(f"insert into kept.code values ({literal(code_digest())})")

@@ -106,6 +106,20 @@ def test_a_month_is_looked_at_again_after_other_code_made_it(home: Home, monkeyp
     assert not is_marked(home)
 
 
+def test_tables_of_other_code_are_no_beginning_for_models(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tables() -> list[tuple[Any, ...]]:
+        return home.landing("select table_name from duckdb_tables() where schema_name in ('intermediate', 'main')")
+
+    with duckdb.connect(str(home.settings.warehouse)) as connection:
+        connection.execute("create schema intermediate; create table intermediate.lines (line_id varchar)")
+        connection.execute("create table main.invoices as from intermediate.lines")
+    home.night("2026-02-03")
+    assert len(tables()) == 2
+    monkeypatch.setattr("loompin.service_months.code_digest", lambda: "other")
+    home.night("2026-02-04")
+    assert tables() == []
+
+
 def test_a_rule_that_reads_other_rows_is_tried_every_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     every = contracts.load()
     known = "tenant_id in (select id from source.tenants)"
