@@ -1,5 +1,15 @@
 -- One row a usage line and run of days that its price set rates: which usage may enter the line or leave it. From
 -- `billed_from` to before `billed_to` the set bills the days; on `billed_to` their usage leaves it.
+{{ config(**by_service_month('int_billed_months')) }}
+
+with
+
+months as (
+
+    {{ months_to_make('int_billed_months') }}
+
+)
+
 select
     lines.line_id,
     lines.invoice_date,
@@ -19,3 +29,4 @@ inner join {{ ref('int_invoice_lines') }} as lines
         and prices.service_month = lines.service_month
         and prices.billed_from <= lines.invoice_date
         and prices.billed_to >= lines.invoice_date
+where prices.service_month in (select months.service_month from months)
