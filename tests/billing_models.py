@@ -14,6 +14,7 @@ import graphlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -204,3 +205,34 @@ class Book:
             found = connection.execute(sql)
             names = [column[0] for column in found.description or []]
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    def made(self) -> dict[str, list[tuple[Any, ...]]]:
+        """The rows of each table that the models made in the warehouse."""
+        return _made(self.settings.warehouse)
+
+    def made_anew(self, folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+        """The rows of each table that the models make in a copy of the warehouse that keeps nothing of them."""
+        folder.mkdir(exist_ok=True)
+        copy = Path(shutil.copy(self.settings.warehouse, folder / self.settings.warehouse.name))
+        with contextlib.closing(duckdb.connect(str(copy))) as connection:
+            for (relation,) in connection.execute("select distinct relation from kept.made_months").fetchall():
+                for schema in ("intermediate", "main"):
+                    connection.execute(f"drop table if exists {schema}.{relation}")
+            connection.execute("delete from kept.made_months")
+            for model in self.models.models:
+                model.build(connection)
+        return _made(copy)
+
+    def months_made(self) -> dict[tuple[str, date], str]:
+        """By model and month, the fingerprint under which the model made the month."""
+        with contextlib.closing(duckdb.connect(str(self.settings.warehouse), read_only=True)) as connection:
+            rows = connection.execute("select relation, service_month, fingerprint from kept.made_months").fetchall()
+        return {(relation, month): fingerprint for relation, month, fingerprint in rows}
+
+
+def _made(warehouse: Path) -> dict[str, list[tuple[Any, ...]]]:
+    with contextlib.closing(duckdb.connect(str(warehouse), read_only=True)) as connection:
+        tables = connection.execute(
+            "select schema_name || '.' || table_name from duckdb_tables() where schema_name in ('intermediate', 'main')"
+        ).fetchall()
+        return {table: connection.execute(f"from {table} order by all").fetchall() for (table,) in tables}

@@ -6,6 +6,7 @@ rating in dbt's unit tests.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -299,14 +300,46 @@ def test_nights_one_by_one_and_one_load_end_the_same(case: str, models: Models, 
     book, at_once = Book(tmp_path / "nights", models), Book(tmp_path / "at once", models)
     write(book, sources)
     write(at_once, sources)
-    night = date(2026, 1, 1)
-    while night <= date.fromisoformat(last):
+    for night in closes(date.fromisoformat(last)):
         assert book.night(night) == []
-        night = date(night.year, night.month + 1, 1)
     at_once.run(date.fromisoformat(last))
     for table in ("invoices", "invoice_lines", "invoice_line_tiers", "invoice_drafts", "tenant_usage_daily"):
         query = f"select * from {table} order by all"
         assert book.ask(query) == at_once.ask(query)
+
+
+@pytest.mark.parametrize("case", [
+    "a price restated in February rates February; January keeps its price, late usage too",
+    "a book that is switched off on 10 February has no prices for February; its set comes back in March",
+    "usage of a day that is restated as subscribed in another currency moves there",
+    "a commitment restated in February is stated anew; a change of plan in the month weighs the days",
+    "a flat fee without usage: that of the last day's set, as known at first, given back when usage comes",
+])  # fmt: skip
+def test_what_is_kept_of_months_is_what_would_be_made_anew(case: str, models: Models, tmp_path: Path) -> None:
+    """Nights on which something becomes known, the closes after them, and one more close; a payment comes late."""
+    sources, last, _ = CASES[case]
+    book = Book(tmp_path, models)
+    write(book, sources)
+    end = date.fromisoformat(last)
+    received = (row.get("received_at", "")[:10] for rows in sources.values() for row in rows)
+    known = {date.fromisoformat(day) for day in received if day > "2026-01-01"}
+    kept = []
+    for night in sorted({*closes(date(end.year, end.month + 1, 1)), *known}):
+        if night > date(2026, 2, 1):
+            book.write("payments.csv", [
+                {"id": "p1", "invoice_id": "INV-24-001", "amount": "1.00", "currency": "USD",
+                 "paid_at": "2026-01-20T00:00:00Z"}
+            ])  # fmt: skip
+        assert book.night(night) == []
+        kept.append(book.months_made())
+        assert book.made_anew(tmp_path / "anew") == book.made()
+    # Otherwise nothing was kept that could differ.
+    assert any(before.items() & after.items() for before, after in itertools.pairwise(kept))
+
+
+def closes(last: date) -> list[date]:
+    """The first of each month of 2026 up to a date of that year."""
+    return [date(2026, month, 1) for month in range(1, last.month + 1)]
 
 
 def test_the_cost_of_a_day_is_what_was_known_at_its_end(models: Models, tmp_path: Path) -> None:

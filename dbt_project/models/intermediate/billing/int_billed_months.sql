@@ -31,7 +31,7 @@ minimums as (
 
 months as (
 
-    select service_month from {{ ref('int_charged_months') }}
+    select service_month from {{ ref('int_priced_months') }}
 
     union
 
@@ -45,10 +45,10 @@ months as (
 
 select
     months.service_month,
-    coalesce(charged.fingerprint, '')
+    coalesce(priced.fingerprint, '')
     || ' ' || coalesce(plan_fees.digest, '')
     || ' ' || coalesce(minimums.digest, '') as fingerprint
 from months
-left join {{ ref('int_charged_months') }} as charged on months.service_month = charged.service_month
+left join {{ ref('int_priced_months') }} as priced on months.service_month = priced.service_month
 left join plan_fees on months.service_month = plan_fees.service_month
 left join minimums on months.service_month = minimums.service_month

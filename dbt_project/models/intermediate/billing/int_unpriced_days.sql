@@ -1,5 +1,4 @@
--- One row a tenant, driver and day with usage that no subscription covers, or that no price rates as of the night. A
--- month is made anew only if its usage or its runs of days changed.
+-- One row a tenant, driver and day with usage that no subscription covers, or that no price rates as of the night.
 {{ config(**by_service_month('int_priced_months')) }}
 
 with

@@ -1,12 +1,12 @@
 -- One row a tenant, currency, item and service month of accepted usage, subscribed and priced: what the invoices
 -- up to the night hold of it (billed), what the next one adds (open), and what both cost the platform.
-{{ config(**by_service_month('int_charged_months')) }}
+{{ config(**by_service_month('int_priced_months')) }}
 
 with
 
 months as (
 
-    {{ months_to_make('int_charged_months') }}
+    {{ months_to_make('int_priced_months') }}
 
 ),
 

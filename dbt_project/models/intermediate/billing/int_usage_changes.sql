@@ -1,13 +1,13 @@
 -- One row a tenant, price set, service month and invoice date that changes what is charged: the usage known by then.
 -- The usage of a month is added up over its invoice dates, so that late and cancelled usage moves the total of its own
--- month. A month is made anew only if what its usage lines depend on changed.
-{{ config(**by_service_month('int_charged_months')) }}
+-- month.
+{{ config(**by_service_month('int_priced_months')) }}
 
 with
 
 months as (
 
-    {{ months_to_make('int_charged_months') }}
+    {{ months_to_make('int_priced_months') }}
 
 ),
 
@@ -24,6 +24,7 @@ prices as (
 added as (
 
     select
+        prices.service_month,
         prices.usage_price_number,
         usage.known_close,
         sum(usage.quantity) as quantity,
@@ -37,7 +38,7 @@ added as (
             and usage.day_from = prices.day_from
             and usage.day_to = prices.day_to
             and usage.known_close < prices.billed_to
-    group by prices.usage_price_number, usage.known_close
+    group by prices.service_month, prices.usage_price_number, usage.known_close
 
 ),
 
@@ -58,7 +59,10 @@ counted as (
         sum(added.quantity) as quantity,
         sum(added.events) as events
     from added
-    inner join prices on added.usage_price_number = prices.usage_price_number
+    inner join prices
+        on
+            added.service_month = prices.service_month
+            and added.usage_price_number = prices.usage_price_number
     group by
         prices.usage_price_number, prices.tenant_id, prices.tenant_slug, prices.currency, prices.item_key,
         prices.price_set_id, prices.service_month, prices.day_from, prices.day_to,
@@ -71,10 +75,12 @@ counted as (
 carrying as (
 
     select distinct
+        service_month,
         usage_price_number,
         counted_from
     from (
         select
+            counted.service_month,
             counted.usage_price_number,
             counted.counted_from,
             usage.usage_date,
@@ -82,7 +88,9 @@ carrying as (
             sum(usage.events) as events
         from counted
         inner join prices
-            on counted.usage_price_number = prices.usage_price_number
+            on
+                counted.service_month = prices.service_month
+                and counted.usage_price_number = prices.usage_price_number
         inner join {{ ref('int_usage_days') }} as usage
             on
                 counted.tenant_id = usage.tenant_id
@@ -94,7 +102,7 @@ carrying as (
         where
             counted.quantity = 0
             and counted.events = 0
-        group by counted.usage_price_number, counted.counted_from, usage.usage_date
+        group by counted.service_month, counted.usage_price_number, counted.counted_from, usage.usage_date
     ) as days
     where
         quantity <> 0
@@ -123,7 +131,8 @@ changes as (
     from counted
     left join carrying
         on
-            counted.usage_price_number = carrying.usage_price_number
+            counted.service_month = carrying.service_month
+            and counted.usage_price_number = carrying.usage_price_number
             and counted.counted_from = carrying.counted_from
     where counted.counted_from <= {{ draft_date() }}
     group by

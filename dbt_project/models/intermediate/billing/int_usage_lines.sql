@@ -1,11 +1,11 @@
 -- One row a tenant, price set, service month and invoice: usage in arrears, and later what became known of it since.
-{{ config(**by_service_month('int_charged_months')) }}
+{{ config(**by_service_month('int_priced_months')) }}
 
 with
 
 months as (
 
-    {{ months_to_make('int_charged_months') }}
+    {{ months_to_make('int_priced_months') }}
 
 ),
 

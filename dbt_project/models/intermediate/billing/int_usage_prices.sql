@@ -1,11 +1,23 @@
 -- One row a tenant, used item, service month and run of days, with the price set that rates its usage, in which
 -- currency, and the invoice dates that bill it so: from `billed_from` to before `billed_to`. Days that no subscription
--- covers, or that no whole set prices, are not here.
+-- covers, or that no whole set prices, are not here. A month is made anew only if its usage, its subscriptions or its
+-- prices changed.
+{{ config(**by_service_month('int_priced_months')) }}
+
+with
+
+months as (
+
+    {{ months_to_make('int_priced_months') }}
+
+)
+
 select
     row_number() over (
+        partition by subscribed.service_month
         order by
-            subscribed.tenant_id, used.item_key, subscribed.service_month, subscribed.day_from, choices.day_from,
-            subscribed.currency, subscribed.billed_from
+            subscribed.tenant_id, used.item_key, subscribed.day_from, choices.day_from, subscribed.currency,
+            subscribed.billed_from
     ) as usage_price_number,
     subscribed.tenant_id,
     subscribed.tenant_slug,
@@ -39,6 +51,7 @@ inner join {{ ref('int_price_choices') }} as choices
         and subscribed.day_from < choices.day_to
         and subscribed.day_to > choices.day_from
 where
-    not choices.is_plan
+    used.service_month in (select months.service_month from months)
+    and not choices.is_plan
     and not choices.is_broken
     and greatest(subscribed.billed_from, choices.price_close) < subscribed.billed_to

@@ -1,6 +1,5 @@
 -- One row a tenant, used item, service month, run of days that a price or subscription marks off, and invoice date that
--- first knows it: the usage of the run and what it costs the platform. A month is made anew only if its usage, its
--- costs or its runs changed.
+-- first knows it: the usage of the run and what it costs the platform.
 {{ config(**by_service_month('int_priced_months')) }}
 
 with

@@ -1,11 +1,11 @@
 -- One row a usage total and tier of its price set that it enters: units, flat fee and exact amount of the tier to date.
-{{ config(**by_service_month('int_charged_months')) }}
+{{ config(**by_service_month('int_priced_months')) }}
 
 with
 
 months as (
 
-    {{ months_to_make('int_charged_months') }}
+    {{ months_to_make('int_priced_months') }}
 
 ),
 
