@@ -150,6 +150,19 @@ CASES: dict[str, tuple[Tables, str, list[tuple[str, str, str, str, str, str]]]] 
             ("2026-04-01", "USD", "proration", "plan:Pro", "-31", "-31.00"),
         ],
     ),
+    "an end told in February for 16 January takes back the usage since": (
+        tables(
+            subscriptions=[
+                subscription("s1", "2026-01-01", plan="Free"),
+                subscription("s1", "2026-01-01", "2026-01-16", "2026-02-05", plan="Free"),
+            ],
+            usage_events=[use("u1", "2026-01-15", "1"), use("u2", "2026-01-16", "1")],
+        ), "2026-03-01", [
+            ("2026-02-01", "USD", "usage", "cpu", "2", "4.00"),
+            ("2026-03-01", "USD", "adjustment", "cpu", "-1", "-2.00"),
+            ("2026-03-01", "USD", "credit", "credit_note", "1", "2.00"),
+        ],
+    ),
     "another plan told in February for January: the one is given back, the other charged": (
         tables(
             plans=[plan("Pro", "31.00"), plan("Big", "93.00")],
@@ -311,25 +324,26 @@ def test_nights_one_by_one_and_one_load_end_the_same(case: str, models: Models, 
 @pytest.mark.parametrize("case", [
     "a price restated in February rates February; January keeps its price, late usage too",
     "a book that is switched off on 10 February has no prices for February; its set comes back in March",
-    "usage of a day that is restated as subscribed in another currency moves there",
+    "an end told in February for 16 January takes back the usage since",
     "a commitment restated in February is stated anew; a change of plan in the month weighs the days",
     "a flat fee without usage: that of the last day's set, as known at first, given back when usage comes",
 ])  # fmt: skip
 def test_what_is_kept_of_months_is_what_would_be_made_anew(case: str, models: Models, tmp_path: Path) -> None:
-    """Nights on which something becomes known, the closes after them, and one more close; a payment comes late."""
+    """Nights on which something becomes known, closes, one more of them; payments of January come late."""
     sources, last, _ = CASES[case]
     book = Book(tmp_path, models)
     write(book, sources)
     end = date.fromisoformat(last)
     received = (row.get("received_at", "")[:10] for rows in sources.values() for row in rows)
     known = {date.fromisoformat(day) for day in received if day > "2026-01-01"}
-    kept = []
+    kept, payments = [], []
     for night in sorted({*closes(date(end.year, end.month + 1, 1)), *known}):
         if night > date(2026, 2, 1):
-            book.write("payments.csv", [
-                {"id": "p1", "invoice_id": "INV-24-001", "amount": "1.00", "currency": "USD",
-                 "paid_at": "2026-01-20T00:00:00Z"}
-            ])  # fmt: skip
+            payments.append({
+                "id": f"p{night}", "invoice_id": "INV-24-001", "amount": "1.00", "currency": "USD",
+                "paid_at": "2026-01-20T00:00:00Z",
+            })  # fmt: skip
+            book.write("payments.csv", payments)
         assert book.night(night) == []
         kept.append(book.months_made())
         assert book.made_anew(tmp_path / "anew") == book.made()
