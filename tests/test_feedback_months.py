@@ -27,10 +27,10 @@ SELECTED = ("customer_events", "segment_perception", "segment_feedback", "respon
             "customer_health", "topic_mentions", "survey_texts", "int_executive_readings")  # fmt: skip
 # Of these texts that are gone are kept, too.
 KEPT_TEXTS = {"int_text_scores", "int_distinct_text_words"}
-# A column of each table by month that a mark is planted in: one that no fingerprint is made of.
+# A column of each table by month that a mark is planted in: no fingerprint and no other of these is made of it.
 MARKED = {
     "intermediate.int_texts": ("tenant_id", "text_day"),
-    "intermediate.int_response_scores": ("customer_id", "submitted_on"),
+    "intermediate.int_response_scores": ("score_source", "submitted_on"),
     "intermediate.int_feedback_scores": ("tenant_id", "occurred_at"),
     "intermediate.int_member_sentiment": ("entity_id", "day"),
     "main.customer_events": ("event_type", "occurred_at"),

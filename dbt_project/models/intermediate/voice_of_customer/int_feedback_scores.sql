@@ -1,5 +1,5 @@
--- One row per figure of a piece of feedback: CSAT and sentiment of survey responses, sentiment of feedback signals. What
--- is made of many pieces reads them here: a month is made anew only if a response or signal of it changed.
+-- One row per figure of a piece of feedback: CSAT and sentiment of survey responses, sentiment of feedback signals.
+-- What is made of many pieces reads them here: a month is made anew only if a response or signal of it changed.
 {{ config(**by_service_month('int_feedback_months', 'occurred_at')) }}
 
 with responses as (
