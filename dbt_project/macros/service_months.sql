@@ -3,8 +3,9 @@
   (service_month, fingerprint), makes the months whose fingerprint is not the one it last made them under, and keeps the
   others; whatever it held before, it holds the same afterwards. Under which fingerprints a model made its months stands
   in kept.made_months, which the loader empties when the code changes; under which they passed their tests, in
-  kept.tested_months, which publishing writes. What does not belong here: what a fingerprint says
-  (the loader's service_months.py, int_priced_months).
+  kept.tested_months, which publishing writes. Months of feedback are made likewise: their service_month is that in which
+  it was given. What does not belong here: what a fingerprint says (the loader's service_months.py, int_priced_months,
+  int_text_months and the like).
 -#}
 
 {#-
