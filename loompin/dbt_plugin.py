@@ -8,6 +8,8 @@ log and no compiled file. How a value is masked is in `loompin.privacy`, how sha
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +22,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from loompin import brands, contracts, importance, linkage, sentiment
 from loompin.contracts import Contracts
 from loompin.privacy import KnownName, Redactor, load_key, pseudonymiser
+from loompin.service_months import code_digest
 from loompin.settings import Settings
 
 
@@ -136,7 +139,8 @@ def register(connection: duckdb.DuckDBPyConnection, key: bytes, declared: Contra
     """Register the masking functions on a connection to the warehouse, whose known names are read now.
 
     The functions: `pseudonym(value)`, `redact(text, tenant_id)`, `redact_json(json, tenant_id)`, all of VARCHAR. A NULL
-    value stays NULL; a NULL tenant means that the names known in any tenant are redacted.
+    value stays NULL; a NULL tenant means that the names known in any tenant are redacted. `masking_digest()` tells all
+    that they depend on besides their arguments and the code, `code_digest()` the code.
     """
     pseudonym = pseudonymiser(key)
     names = known_names(connection, declared or contracts.load())
@@ -163,6 +167,16 @@ def register(connection: duckdb.DuckDBPyConnection, key: bytes, declared: Contra
         connection.create_function(
             name, function, parameters, "VARCHAR", type="arrow", null_handling="special",
         )  # type: ignore[call-overload]  # fmt: skip
+
+    @functools.cache
+    def digest() -> str:
+        lines = [pseudonym("")]
+        for table in names:
+            lines += sorted(repr(pair) for pair in zip(*(column.to_pylist() for column in table.columns), strict=True))
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    for name, told in (("masking_digest", digest), ("code_digest", code_digest)):
+        connection.create_function(name, told, [], "VARCHAR")
 
 
 def known_names(connection: duckdb.DuckDBPyConnection, declared: Contracts) -> list[pa.Table]:

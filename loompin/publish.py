@@ -24,7 +24,7 @@ from loompin.contracts import Contracts
 from loompin.digests import digest_sql
 from loompin.line_events import LineEvents
 from loompin.privacy import PSEUDONYM_PATTERN
-from loompin.published_months import BY_MONTH, PublishedMonths
+from loompin.published_months import BY_MONTH, DIGESTS_BY_MONTH, PublishedMonths
 from loompin.record import Record, sync_folder
 from loompin.rules import Expectations, read_expectations
 from loompin.settings import DBT_PROJECT, Settings
@@ -470,7 +470,7 @@ def _read(connection: duckdb.DuckDBPyConnection, contracts: Contracts, months: P
             if column.personal in _PSEUDONYMISED and column.name in kinds
         ]  # fmt: skip
         texts = [column for column, kind in kinds.items() if kind in ("VARCHAR", "JSON")]
-        by_month = table in BY_MONTH
+        by_month = table in BY_MONTH or table in DIGESTS_BY_MONTH
         told = [
             "count(*)",
             "0" if by_month else digest_sql(kinds),

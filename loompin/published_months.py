@@ -5,7 +5,9 @@ were published, of which the next file to publish begins as a copy, byte for byt
 anew (`service_months`) were put in. With them stand their digests, of which the table's is the sum (`digests`): a month
 has one since the checks of the file that it was published in passed, and its rows are not looked at again.
 
-The file holds nothing but what was published of these tables, which have no personal data, and may be deleted.
+The file holds nothing but what was published of these tables, which have no personal data, and may be deleted. Tables
+that tell of persons are written anew each night, as free pages of a file that goes on would hold what is gone; of their
+months only the digests are kept.
 """
 
 from __future__ import annotations
@@ -32,6 +34,14 @@ BY_MONTH = {
 }
 """The published tables that are kept by month, with the column that tells it."""
 
+DIGESTS_BY_MONTH = {
+    "customer_events": "coalesce(occurred_at, received_at)",
+    "response_topics": '"date"',
+    "segment_feedback": '"date"',
+    "survey_sentiment": '"date"',
+}
+"""The published tables of which digests alone are kept by month, with SQL of what tells it (NULL: no month)."""
+
 
 class PublishedMonths:
     """The months of tables in `BY_MONTH`, for one publication.
@@ -45,7 +55,7 @@ class PublishedMonths:
     def __init__(self, path: Path | None, temp: Path) -> None:
         self.path, self.temp = path, temp
         self.kept: dict[str, dict[date, int]] = {}
-        self.found: dict[str, dict[date, int]] = {}
+        self.found: dict[str, dict[date | None, int]] = {}
 
     def begin(self, working: Path, warehouse: Path, tables: Collection[str]) -> list[str]:
         """Begin the file to publish with the tables by month, brought up to date; those that it holds now.
@@ -89,26 +99,38 @@ class PublishedMonths:
             run("begin")
             for table in there:
                 self._bring_up_to_date(connection, table)
+            for table in DIGESTS_BY_MONTH.keys() & {relation for (relation,) in made} & set(tables):
+                self._note_months(connection, table, self._as_before(connection, table))
             run("commit")
             run("detach warehouse")
             run("checkpoint")
         return there
 
     def _bring_up_to_date(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
-        run = connection.execute
-        of, there = f"relation = {literal(table)}", name(table)
-        as_before = dict(
-            run(
-                "select service_month, digest from kept.months semi join warehouse.kept.made_months"
-                f" using (relation, service_month, fingerprint) where {of}"
-            ).fetchall()
-        )
+        run, there = connection.execute, name(table)
+        as_before = self._as_before(connection, table)
         if as_before:
             changed = _outside(table, as_before)
             run(f"delete from {there} where {changed}")
             run(f"insert into {there} from warehouse.main.{there} where {changed}")
         else:
             run(f"create or replace table {there} as from warehouse.main.{there}")
+        self._note_months(connection, table, as_before)
+
+    def _as_before(self, connection: duckdb.DuckDBPyConnection, table: str) -> dict[date, int | None]:
+        """The months that the models have as when they were published, with their digests."""
+        return dict(
+            connection.execute(
+                "select service_month, digest from kept.months semi join warehouse.kept.made_months"
+                f" using (relation, service_month, fingerprint) where relation = {literal(table)}"
+            ).fetchall()
+        )
+
+    def _note_months(
+        self, connection: duckdb.DuckDBPyConnection, table: str, as_before: Mapping[date, int | None]
+    ) -> None:
+        """Note what the months of a table are made of now; the digests of the changed ones are not known yet."""
+        run, of = connection.execute, f"relation = {literal(table)}"
         run(f"delete from kept.months where {of} and {_outside_months(as_before)}")
         run(
             "insert into kept.months select relation, service_month, fingerprint, null from warehouse.kept.made_months"
@@ -122,20 +144,26 @@ class PublishedMonths:
         Args:
             table: any table; all of it is unread if it is not one of `BY_MONTH`.
         """
-        return _outside(table, self.kept[table]) if self.kept.get(table) else "true"
+        return self._undigested(table) if table in BY_MONTH else "true"
+
+    def _undigested(self, table: str) -> str:
+        if not self.kept.get(table):
+            return "true"
+        undated = f" or {DIGESTS_BY_MONTH[table]} is null" if table in DIGESTS_BY_MONTH else ""
+        return f"({_outside(table, self.kept[table])}{undated})"
 
     def digest(self, connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str]) -> int:
         """The digest of a table of the file to publish.
 
         Args:
             connection: the file to publish.
-            table: one of `BY_MONTH`.
+            table: one of `BY_MONTH` or `DIGESTS_BY_MONTH`.
             columns: its columns with their types.
         """
         self.found[table] = dict(
             connection.execute(
-                f"select {month_of(name(BY_MONTH[table]))}, {digest_sql(columns)} from {name(table)}"
-                f" where {self.unread(table)} group by 1"
+                f"select {month_of(_time(table))}, {digest_sql(columns)} from {name(table)}"
+                f" where {self._undigested(table)} group by 1"
             ).fetchall()
         )
         return sum((*self.kept.get(table, {}).values(), *self.found[table].values()))
@@ -144,7 +172,7 @@ class PublishedMonths:
         """Note the digests of the months that were looked at: the file that holds them passed its checks."""
         told = [
             f"({literal(table)}, {day(month)}, {digest}::hugeint)"
-            for table, months in self.found.items() for month, digest in months.items()
+            for table, months in self.found.items() for month, digest in months.items() if month is not None
         ]  # fmt: skip
         if self.path is None or not told:
             return
@@ -154,6 +182,11 @@ class PublishedMonths:
                 f" from (values {', '.join(told)}) as told (relation, service_month, digest)"
                 " where kept.relation = told.relation and kept.service_month = told.service_month"
             )
+
+
+def _time(table: str) -> str:
+    """SQL of what tells the month of a row."""
+    return name(BY_MONTH[table]) if table in BY_MONTH else DIGESTS_BY_MONTH[table]
 
 
 def _outside_months(months: Collection[date]) -> str:
@@ -166,7 +199,7 @@ def _outside(table: str, months: Collection[date]) -> str:
     Raises:
         IndexError: there are no months.
     """
-    starts, column = sorted(months), name(BY_MONTH[table])
+    starts, column = sorted(months), _time(table)
     ends = [next_month(start) for start in starts]
     between = [
         f"{column} >= {day(end)} and {column} < {day(start)}"

@@ -68,10 +68,12 @@ _BY_MONTH = tuple(table for table, columns in _TABLES.items() if columns.startsw
 
 @functools.lru_cache(maxsize=1)
 def code_digest() -> str:
-    """A digest of the code that derives anything: what an older version of it kept counts no more."""
+    """A digest of the code that derives anything, its weights and its libraries: what others of them kept counts no more."""
     files = [
         *(PROJECT_ROOT / "loompin").rglob("*.py"),
-        *(path for folder in ("models", "macros") for path in (DBT_PROJECT / folder).rglob("*.*")),
+        *(path for folder in ("models", "macros", "seeds") for path in (DBT_PROJECT / folder).rglob("*.*")),
+        DBT_PROJECT / "dbt_project.yml",
+        PROJECT_ROOT / "requirements.lock",
     ]
     told = hashlib.sha256(duckdb.__version__.encode())
     for path in sorted(files):

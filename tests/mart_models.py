@@ -22,9 +22,9 @@ from conftest import REPO
 MODELS = ("ab_test_results", "customer_health", "int_journey_goals", "journey_edges", "nps_daily", "nps_summary")
 # Columns of the staging and intermediate models that the tests fill; marts and seeds declare theirs.
 STAGING = {
-    "stg_customer_events": {
-        "event_id": "varchar", "tenant_id": "varchar", "customer_id": "varchar", "occurred_at": "timestamp",
-        "sentiment_score": "double",
+    "int_feedback_scores": {
+        "entity_type": "varchar", "entity_id": "varchar", "tenant_id": "varchar", "customer_id": "varchar",
+        "occurred_at": "timestamp", "component": "varchar", "figure": "double",
     },
     "stg_customers": {"id": "varchar", "tenant_id": "varchar", "platform_health_score": "bigint"},
     "int_journey_goals": {"journey_id": "varchar", "step": "varchar"},
@@ -33,10 +33,6 @@ STAGING = {
         "place": "bigint",
     },
     "stg_journeys": {"id": "varchar", "steps_count": "bigint", "success_rate": "double"},
-    "stg_survey_responses": {
-        "response_id": "varchar", "tenant_id": "varchar", "customer_id": "varchar", "submitted_at": "timestamp",
-        "csat": "double",
-    },
 }  # fmt: skip
 
 

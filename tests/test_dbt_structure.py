@@ -31,7 +31,9 @@ _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _REF = re.compile(r"\bref\(\s*'([^']+)'\s*\)")
 _SOURCE = re.compile(r"\bsource\(\s*'([^']+)'\s*,\s*'([^']+)'\s*\)")
-_PUBLISH = re.compile(r"\{\{ publish_source\('([a-z_]+)', '([a-z_]+)'(?:, texts=\{[^{}]*\})?\) \}\}\n")
+_PUBLISH = re.compile(
+    r"\{\{ publish_source\(\s*'([a-z_]+)', '([a-z_]+)'(?:, texts=\{[^{}]*\})?(?:,\s+months=\([^{}]*\))?\s*\) \}\}\n"
+)
 _FORBIDDEN = {
     "~": "a regular-expression operator that another engine reads otherwise; use regexp_full_match or like",
     "//": "integer division that DuckDB 2.0 reads otherwise",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,10 @@ signals = st.lists(st.integers(-100, 100).map(lambda n: n / 100), max_size=14)
 @settings(max_examples=40)
 @given(
     nps=st.lists(st.integers(0, 10), max_size=5), csat=st.lists(st.integers(1, 5), max_size=7), sentiment=signals,
-    order=st.randoms(use_true_random=False),
+    spread=st.integers(1, 40), order=st.randoms(use_true_random=False),
 )  # fmt: skip
 def test_health_is_the_weighted_mean_of_what_exists(
-    models: Compiled, nps: list[int], csat: list[int], sentiment: list[float], order: Any
+    models: Compiled, nps: list[int], csat: list[int], sentiment: list[float], spread: int, order: Any
 ) -> None:
     answers = [
         {
@@ -96,21 +97,18 @@ def test_health_is_the_weighted_mean_of_what_exists(
         }
         for i, score in enumerate(nps)
     ]
-    responses = [
-        {"response_id": f"r{i:02}", "customer_id": "c", "tenant_id": "a", "csat": float(score),
-         "submitted_at": f"2026-01-{i + 1:02}"}
-        for i, score in enumerate(csat)
+    # Over many months, as those with nothing that counts are left out.
+    feedback = [
+        {"entity_id": f"{component}{i:02}", "customer_id": "c", "tenant_id": "a", "component": component,
+         "figure": float(score), "occurred_at": date(2025, 1, 1) + timedelta(days=spread * i)}
+        for component, scores in (("csat", csat), ("sentiment", sentiment))
+        for i, score in enumerate(scores)
     ]  # fmt: skip
-    events = [
-        {"event_id": f"e{i:02}", "customer_id": "c", "tenant_id": "a", "sentiment_score": score,
-         "occurred_at": f"2026-01-{i + 1:02}"}
-        for i, score in enumerate(sentiment)
-    ]  # fmt: skip
-    for rows in (answers, responses, events):
+    for rows in (answers, feedback):
         order.shuffle(rows)
     (row,) = models.run(
         "customer_health", stg_customers=[{"id": "c", "tenant_id": "a"}], health_weights=WEIGHTS, nps_events=answers,
-        stg_survey_responses=responses, survey_sentiment=[], stg_customer_events=events,
+        int_feedback_scores=feedback,
     )  # fmt: skip
     points = [
         (40, [10.0 * score for score in nps[-3:]]),

@@ -162,3 +162,63 @@ def test_a_table_of_other_columns_is_made_anew_with_the_code(book: Book) -> None
     book.change(f"alter table {TABLE} add column cost bigint", "update kept.made_months set fingerprint = 'code'")
     rows, _, read = book.publish(book.path)
     assert (rows[0], len(read)) == ((date(2025, 11, 1), 0, None), 6)
+
+
+PERSONS = "survey_sentiment"
+SCORED = {"response_id": "VARCHAR", "date": "DATE"}
+
+
+def scored(folder: Path) -> Book:
+    """A warehouse with a table of which digests alone are kept by month; one row has no day, and one none that is."""
+    book = Book(folder)
+    book.change(
+        f"create table {PERSONS} as select 'r' || i as response_id, date '2025-11-01' + cast(i as integer) as \"date\""
+        " from range(181) as r (i)",
+        f"insert into {PERSONS} values ('none', null), ('endless', 'infinity')",
+        *(f"insert into kept.made_months values ('{PERSONS}', '{month}', 'f')" for month in MONTHS),
+    )
+    return book
+
+
+def digest_of(book: Book, path: Path | None, checks_pass: bool = True) -> int:
+    """The digest of the table as a night finds it that publishes all rows of the warehouse."""
+    book.working.unlink(missing_ok=True)
+    months = PublishedMonths(path, book.temp)
+    assert PERSONS not in months.begin(book.working, book.warehouse, [PERSONS])
+    with duckdb.connect(str(book.working)) as connection:
+        assert connection.execute("select table_name from duckdb_tables()").fetchall() == []
+        connection.execute(f"attach '{book.warehouse}' as warehouse (read_only)")
+        connection.execute(f"create table {PERSONS} as from warehouse.main.{PERSONS}")
+        # What is masked is looked for in all rows each night.
+        assert months.unread(PERSONS) == "true"
+        digest = months.digest(connection, PERSONS, SCORED)
+    if checks_pass:
+        months.keep()
+    return digest
+
+
+def test_digests_of_rows_that_are_written_anew_are_kept_by_month(tmp_path: Path) -> None:
+    book = scored(tmp_path)
+    before = digest_of(book, None)
+    assert digest_of(book, book.path) == digest_of(book, book.path) == before
+    with duckdb.connect(str(book.path)) as connection:
+        assert connection.execute("select table_name from duckdb_tables() where schema_name = 'main'").fetchall() == []
+    # The fingerprint decides for a month, and nothing for rows without one.
+    book.change(f"update {PERSONS} set response_id = 'other' where \"date\" = '2025-12-24'")
+    assert digest_of(book, book.path) == before != digest_of(book, None)
+    for row in ("none", "endless"):
+        book.change(f"update {PERSONS} set response_id = 'more' || response_id where response_id = '{row}'")
+        found = digest_of(book, book.path)
+        assert found != before
+        before = found
+    book.change("update kept.made_months set fingerprint = 'g' where service_month = '2025-12-01'")
+    assert digest_of(book, book.path, checks_pass=False) == digest_of(book, None)
+    assert digest_of(book, book.path) == digest_of(book, None)
+
+
+def test_a_month_that_is_gone_has_no_digest(tmp_path: Path) -> None:
+    book = scored(tmp_path)
+    digest_of(book, book.path)
+    book.change(f"delete from {PERSONS} where \"date\" between '2026-02-01' and '2026-02-28'")
+    book.change(f"delete from kept.made_months where relation = '{PERSONS}' and service_month = '2026-02-01'")
+    assert digest_of(book, book.path) == digest_of(book, None)

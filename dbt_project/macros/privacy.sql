@@ -106,3 +106,12 @@
         {{ exceptions.raise_compiler_error("column " ~ column_name ~ " has the unknown personal-data class " ~ personal) }}
     {%- endif -%}
 {%- endmacro %}
+
+{#- What masking depends on besides what it masks, as a digest: the key and the names that are redacted. -#}
+{% macro masking_digest() -%}
+    {{ return(adapter.dispatch('masking_digest', 'loompin')()) }}
+{%- endmacro %}
+
+{% macro default__masking_digest() -%}
+    masking_digest()
+{%- endmacro %}

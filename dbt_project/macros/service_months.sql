@@ -3,11 +3,15 @@
   (service_month, fingerprint), makes the months whose fingerprint is not the one it last made them under, and keeps the
   others; whatever it held before, it holds the same afterwards. Under which fingerprints a model made its months stands
   in kept.made_months, which the loader empties when the code changes; under which they passed their tests, in
-  kept.tested_months, which publishing writes. What does not belong here: what a fingerprint says
-  (the loader's service_months.py, int_priced_months).
+  kept.tested_months, which publishing writes. Months of feedback are made likewise: their service_month is that in which
+  it was given. What does not belong here: what a fingerprint says (the loader's service_months.py, int_priced_months,
+  int_text_months and the like).
 -#}
 
-{#- The configuration of such a model: the relation of its fingerprints, and the column that tells the month of a row. -#}
+{#-
+  The configuration of such a model: the relation of its fingerprints, and the column (or expression without quotes) that
+  tells the month of a row. Rows without a month are made anew each night.
+-#}
 {% macro by_service_month(fingerprints, day='service_month') %}
     {{- return({
         'materialized': 'incremental',
@@ -30,7 +34,10 @@
 {% macro forget_changed_months(fingerprints, day) -%}
     {%- if is_incremental() -%}
     delete from {{ this }}
-    where {{ day if day == 'service_month' else month_of(day) }} not in ({{ months_as_before(fingerprints) }})
+    where
+        coalesce(
+            {{ day if day == 'service_month' else month_of(day) }} not in ({{ months_as_before(fingerprints) }}), true
+        )
     {%- endif -%}
 {%- endmacro %}
 
@@ -62,4 +69,41 @@
     {%- if is_incremental() %}
     where service_month not in ({{ months_as_before(fingerprints) }})
     {%- endif %}
+{%- endmacro %}
+
+{#- Whether a day belongs to a month: it is known, and no calendar is needed to say that it is no day at all. -#}
+{% macro has_month(day) -%}
+    {{ day }} >= cast('0001-01-01' as date) and {{ day }} < cast('9999-01-01' as date)
+{%- endmacro %}
+
+{#-
+  Whether a row is one that the model makes: its month is to be made, or it has none. The months are asked for before the
+  query, so that other rows are left out where they are read.
+-#}
+{% macro is_to_be_made(fingerprints, day) -%}
+    {%- set wanted = months_to_make(fingerprints) -%}
+    {%- if execute and is_incremental() -%}
+        {%- set months = run_query(wanted).columns[0].values() -%}
+        (
+            coalesce(not ({{ has_month(day) }}), true)
+            {%- if months | length > 12 %}
+            or {{ month_of(day) }} in ({{ wanted }})
+            {%- else %}
+            {%- for month in months %}
+            or ({{ day }} >= cast('{{ month }}' as date) and {{ day }} < {{ next_month_of("cast('" ~ month ~ "' as date)") }})
+            {%- endfor %}
+            {%- endif %}
+        )
+    {%- else -%}
+        1 = 1
+    {%- endif -%}
+{%- endmacro %}
+
+{#- A digest of the code that makes the months: part of a fingerprint that does not come from the loader. -#}
+{% macro code_digest() -%}
+    {{ return(adapter.dispatch('code_digest', 'loompin')()) }}
+{%- endmacro %}
+
+{% macro default__code_digest() -%}
+    code_digest()
 {%- endmacro %}

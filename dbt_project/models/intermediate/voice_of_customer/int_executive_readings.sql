@@ -8,10 +8,10 @@ told as (
         tenant_id,
         'survey_csat' as measure,
         'survey_responses' as source,
-        cast({{ dbt.date_trunc('month', 'submitted_on') }} as date) as period_start,
-        cast(csat as double precision) as figure
-    from {{ ref('stg_survey_responses') }}
-    where tenant_id is not null and csat is not null and submitted_on is not null
+        {{ month_of('occurred_at') }} as period_start,
+        figure
+    from {{ ref('int_feedback_scores') }}
+    where tenant_id is not null and component = 'csat' and occurred_at is not null
 
     union all
 
@@ -19,10 +19,10 @@ told as (
         tenant_id,
         'signal_sentiment' as measure,
         'customer_events' as source,
-        cast({{ dbt.date_trunc('month', 'occurred_on') }} as date) as period_start,
-        sentiment_score as figure
-    from {{ ref('stg_customer_events') }}
-    where tenant_id is not null and sentiment_score is not null and occurred_on is not null
+        {{ month_of('occurred_at') }} as period_start,
+        figure
+    from {{ ref('int_feedback_scores') }}
+    where tenant_id is not null and entity_type = 'customer_event' and occurred_at is not null
 
 ),
 

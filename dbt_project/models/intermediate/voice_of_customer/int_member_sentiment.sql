@@ -1,6 +1,6 @@
 -- One row per segment and piece of feedback that a member gave while in the segment: survey responses (with emotions)
--- and feedback signals. A view: who reads it sums up, and needs few of its columns.
-{{ config(materialized='view') }}
+-- and feedback signals. A month is made anew only if its feedback, or who belongs to a segment, changed.
+{{ config(**by_service_month('int_member_months', 'day')) }}
 
 with feedback as (
 
@@ -14,6 +14,7 @@ with feedback as (
         anger,
         fear
     from {{ ref('int_response_scores') }}
+    where {{ is_to_be_made('int_member_months', 'submitted_on') }}
 
     union all
 
@@ -27,6 +28,7 @@ with feedback as (
         cast(null as double precision) as anger,
         cast(null as double precision) as fear
     from {{ ref('stg_customer_events') }}
+    where {{ is_to_be_made('int_member_months', 'occurred_on') }}
 
 ),
 

@@ -1,9 +1,13 @@
 -- One row per survey response, with the scores that everything after it uses. Where a score comes from is decided here
 -- and nowhere else: the platform's where it sent one, else that of the response's text. A response without a score
--- keeps its row, and the reason why.
+-- keeps its row, and the reason why. A month is made anew only if a response of it, or its text as it is scored,
+-- changed.
+{{ config(**by_service_month('int_response_months', 'submitted_on')) }}
+
 with responses as (
 
     select * from {{ ref('stg_survey_responses') }}
+    where {{ is_to_be_made('int_response_months', 'submitted_on') }}
 
 ),
 

@@ -30,11 +30,11 @@ taxonomy as (
 sent as (
 
     select
-        responses.response_id,
-        responses.survey_id,
+        responses.*,
         topics.topic_id,
         topics.category,
-        topics.known_night
+        topics.known_night as topic_known_night,
+        'platform' as topic_source
     from responses
     inner join topics
         on
@@ -52,10 +52,11 @@ surveys_with_topics as (
 found as (
 
     select
-        responses.response_id,
+        responses.*,
         assignments.topic_id,
         parents.label as category,
-        assignments.known_night
+        assignments.known_night as topic_known_night,
+        'text' as topic_source
     from responses
     inner join assignments on responses.response_id = assignments.entity_id
     left join surveys_with_topics on responses.survey_id = surveys_with_topics.survey_id
@@ -67,40 +68,27 @@ found as (
 
 touched as (
 
-    select
-        response_id,
-        topic_id,
-        category,
-        known_night,
-        'platform' as topic_source
-    from sent
+    select * from sent
 
     union all
 
-    select
-        response_id,
-        topic_id,
-        category,
-        known_night,
-        'text' as topic_source
-    from found
+    select * from found
 
 )
 
 select
-    responses.response_id,
-    responses.response_key,
-    responses.sixteenth,
-    responses.survey_id,
-    responses.tenant_id,
-    touched.topic_id,
-    touched.category,
-    touched.topic_source,
-    responses.submitted_on,
-    responses.week_start,
-    responses.overall_score,
-    responses.csat,
+    response_id,
+    response_key,
+    sixteenth,
+    survey_id,
+    tenant_id,
+    topic_id,
+    category,
+    topic_source,
+    submitted_on,
+    week_start,
+    overall_score,
+    csat,
     -- that the response touches the topic is known once both are
-    greatest(responses.known_night, touched.known_night) as known_night
-from responses
-inner join touched on responses.response_id = touched.response_id
+    greatest(known_night, topic_known_night) as known_night
+from touched

@@ -23,6 +23,7 @@ pointed as (
 
     select
         responses.response_id,
+        texts.text_day,
         brands.brand_names,
         {{ without_pointers('texts.body') }} as body
     from responses
@@ -38,5 +39,6 @@ pointed as (
 
 select
     response_id,
+    text_day,
     trim({{ without_names('body', 'brand_names') }}) as scored_text
 from pointed

@@ -12,7 +12,57 @@ weights as (
 
 ),
 
+feedback as (
+
+    select * from {{ ref('int_feedback_scores') }}
+
+),
+
 -- A customer is judged by what the customer told this tenant.
+months as (
+
+    select
+        customer_id,
+        tenant_id,
+        component,
+        {{ month_of('occurred_at') }} as month,
+        count(*) as n
+    from feedback
+    group by customer_id, tenant_id, component, {{ month_of('occurred_at') }}
+
+),
+
+later as (
+
+    select
+        *,
+        sum(n) over (
+            partition by customer_id, tenant_id, component
+            order by case when month is null then 1 else 0 end asc, month desc
+            rows between unbounded preceding and 1 preceding
+        ) as n_later
+    from months
+
+),
+
+-- Months before these hold no signal that counts: enough are later.
+latest_months as (
+
+    select
+        later.customer_id,
+        later.tenant_id,
+        later.component,
+        later.month
+    from later
+    inner join customers
+        on
+            later.customer_id = customers.id
+            and later.tenant_id = customers.tenant_id
+    inner join weights on later.component = weights.component
+    where coalesce(later.n_later, 0) < weights.latest_signals
+
+),
+
 signals as (
 
     select
@@ -28,48 +78,18 @@ signals as (
     union all
 
     select
-        customers.id as customer_id,
-        'csat' as component,
-        responses.response_id as signal_id,
-        responses.submitted_at as occurred_at,
-        cast(responses.csat as double precision) as figure
-    from {{ ref('stg_survey_responses') }} as responses
-    inner join customers
+        feedback.customer_id,
+        feedback.component,
+        feedback.entity_id as signal_id,
+        feedback.occurred_at,
+        feedback.figure
+    from feedback
+    inner join latest_months
         on
-            responses.customer_id = customers.id
-            and responses.tenant_id = customers.tenant_id
-    where responses.csat is not null
-
-    union all
-
-    select
-        customers.id as customer_id,
-        'sentiment' as component,
-        responses.response_id as signal_id,
-        responses.submitted_at as occurred_at,
-        cast(scores.overall_score as double precision) as figure
-    from {{ ref('stg_survey_responses') }} as responses
-    inner join customers
-        on
-            responses.customer_id = customers.id
-            and responses.tenant_id = customers.tenant_id
-    inner join {{ ref('survey_sentiment') }} as scores on responses.response_id = scores.response_id
-    where scores.overall_score is not null
-
-    union all
-
-    select
-        customers.id as customer_id,
-        'sentiment' as component,
-        events.event_id as signal_id,
-        events.occurred_at,
-        cast(events.sentiment_score as double precision) as figure
-    from {{ ref('stg_customer_events') }} as events
-    inner join customers
-        on
-            events.customer_id = customers.id
-            and events.tenant_id = customers.tenant_id
-    where events.sentiment_score is not null
+            feedback.customer_id = latest_months.customer_id
+            and feedback.tenant_id = latest_months.tenant_id
+            and feedback.component = latest_months.component
+            and {{ month_of('feedback.occurred_at') }} is not distinct from latest_months.month
 
 ),
 

@@ -1,8 +1,11 @@
+{{ config(**by_service_month('int_topic_months', 'date')) }}
+
 with
 
 responses as (
 
     select * from {{ ref('int_response_scores') }}
+    where {{ is_to_be_made('int_topic_months', 'submitted_on') }}
 
 ),
 
@@ -13,6 +16,7 @@ topics as (
         response_id,
         topic_id
     from {{ ref('int_response_topics') }}
+    where {{ is_to_be_made('int_topic_months', 'submitted_on') }}
 
 )
 

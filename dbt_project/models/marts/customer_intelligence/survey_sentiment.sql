@@ -1,3 +1,5 @@
+{{ config(**by_service_month('int_response_months', 'date')) }}
+
 select
     response_id,
     overall_score,
@@ -14,3 +16,4 @@ select
     submitted_on as date,
     csat
 from {{ ref('int_response_scores') }}
+where {{ is_to_be_made('int_response_months', 'submitted_on') }}

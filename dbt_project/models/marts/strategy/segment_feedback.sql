@@ -1,3 +1,5 @@
+{{ config(**by_service_month('int_member_months', 'date')) }}
+
 select
     segment_id,
     entity_type,
@@ -9,3 +11,4 @@ select
     anger,
     fear
 from {{ ref('int_member_sentiment') }}
+where {{ is_to_be_made('int_member_months', 'day') }}
