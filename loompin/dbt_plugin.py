@@ -22,7 +22,6 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from loompin import brands, contracts, importance, linkage, sentiment
 from loompin.contracts import Contracts
 from loompin.privacy import KnownName, Redactor, load_key, pseudonymiser
-from loompin.service_months import code_digest
 from loompin.settings import Settings
 
 
@@ -140,7 +139,7 @@ def register(connection: duckdb.DuckDBPyConnection, key: bytes, declared: Contra
 
     The functions: `pseudonym(value)`, `redact(text, tenant_id)`, `redact_json(json, tenant_id)`, all of VARCHAR. A NULL
     value stays NULL; a NULL tenant means that the names known in any tenant are redacted. `masking_digest()` tells all
-    that they depend on besides their arguments and the code, `code_digest()` the code.
+    that they depend on besides their arguments and the code.
     """
     pseudonym = pseudonymiser(key)
     names = known_names(connection, declared or contracts.load())
@@ -175,8 +174,7 @@ def register(connection: duckdb.DuckDBPyConnection, key: bytes, declared: Contra
             lines += sorted(repr(pair) for pair in zip(*(column.to_pylist() for column in table.columns), strict=True))
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
-    for name, told in (("masking_digest", digest), ("code_digest", code_digest)):
-        connection.create_function(name, told, [], "VARCHAR")
+    connection.create_function("masking_digest", digest, [], "VARCHAR")
 
 
 def known_names(connection: duckdb.DuckDBPyConnection, declared: Contracts) -> list[pa.Table]:

@@ -5,6 +5,8 @@ were published, of which the next file to publish begins as a copy, byte for byt
 anew (`service_months`) were put in. With them stand their digests, of which the table's is the sum (`digests`): a month
 has one since the checks of the file that it was published in passed, and its rows are not looked at again.
 
+A fingerprint says what a month was made of, not by what: the file of other code counts no more.
+
 The file holds nothing but what was published of these tables, which have no personal data, and may be deleted. Tables
 that tell of persons are written anew each night, as free pages of a file that goes on would hold what is gone; of their
 months only the digests are kept.
@@ -23,7 +25,7 @@ import duckdb
 from loompin import database_files, landing
 from loompin.digests import digest_sql
 from loompin.known import day
-from loompin.service_months import month_of, next_month
+from loompin.service_months import code_digest, month_of, next_month
 from loompin.sqltext import literal, name
 
 BY_MONTH = {
@@ -89,10 +91,13 @@ class PublishedMonths:
             run = connection.execute
             path.chmod(0o600)
             run("create schema if not exists kept")
-            run(
-                "create table if not exists kept.months"
-                " (relation varchar, service_month date, fingerprint varchar, digest hugeint)"
-            )
+            run("create table if not exists kept.code (digest varchar)")
+            if run("select digest from kept.code").fetchall() != [(code_digest(),)]:
+                run("create or replace table kept.code as select " + literal(code_digest()) + " as digest")
+                run(
+                    "create or replace table kept.months"
+                    " (relation varchar, service_month date, fingerprint varchar, digest hugeint)"
+                )
             run(f"attach {literal(str(warehouse))} as warehouse (read_only)")
             made = run("select distinct relation from warehouse.kept.made_months").fetchall()
             there = sorted(BY_MONTH.keys() & {relation for (relation,) in made} & set(tables))

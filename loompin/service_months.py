@@ -68,7 +68,7 @@ _BY_MONTH = tuple(table for table, columns in _TABLES.items() if columns.startsw
 
 @functools.lru_cache(maxsize=1)
 def code_digest() -> str:
-    """A digest of the code that derives anything, its weights and its libraries: what others of them kept counts no more."""
+    """A digest of the code that derives anything, its weights and libraries: what others kept counts no more."""
     files = [
         *(PROJECT_ROOT / "loompin").rglob("*.py"),
         *(path for folder in ("models", "macros", "seeds") for path in (DBT_PROJECT / folder).rglob("*.*")),

@@ -105,7 +105,7 @@ class Voice:
             self.connection.remove_function(function)
         # The names to redact are read when the functions are registered.
         dbt_plugin.register(self.connection, b"a key for tests only")
-        self._masking = ("pseudonym", "redact", "redact_json", "masking_digest", "code_digest")
+        self._masking = ("pseudonym", "redact", "redact_json", "masking_digest")
         for statement in self.statements:
             self.connection.execute(statement)
         return self

@@ -98,12 +98,3 @@
         1 = 1
     {%- endif -%}
 {%- endmacro %}
-
-{#- A digest of the code that makes the months: part of a fingerprint that does not come from the loader. -#}
-{% macro code_digest() -%}
-    {{ return(adapter.dispatch('code_digest', 'loompin')()) }}
-{%- endmacro %}
-
-{% macro default__code_digest() -%}
-    code_digest()
-{%- endmacro %}

@@ -17,6 +17,6 @@ with fingerprints as (
 
 select
     service_month,
-    {{ dbt.listagg('fingerprint', "' '", 'order by fingerprint') }} || ' ' || {{ code_digest() }} as fingerprint
+    {{ dbt.listagg('fingerprint', "' '", 'order by fingerprint') }} as fingerprint
 from fingerprints
 group by service_month

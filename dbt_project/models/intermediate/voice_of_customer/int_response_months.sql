@@ -11,6 +11,6 @@ with texts as (
 
 select
     responses.service_month,
-    {{ code_digest() }} || ' ' || responses.digest || ' ' || coalesce(texts.digest, '') as fingerprint
+    responses.digest || ' ' || coalesce(texts.digest, '') as fingerprint
 from {{ ref('stg_response_months') }} as responses
 left join texts on responses.service_month = texts.service_month

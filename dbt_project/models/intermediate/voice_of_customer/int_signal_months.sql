@@ -13,7 +13,7 @@ with texts as (
 
 select
     signals.service_month,
-    {{ code_digest() }} || ' ' || signals.digest || ' ' || coalesce(texts.digest, '')
+    signals.digest || ' ' || coalesce(texts.digest, '')
     || case when signals.may_hold_address = 1 then ' ' || {{ masking_digest() }} else '' end as fingerprint
 from {{ ref('stg_signal_months') }} as signals
 left join texts on signals.service_month = texts.service_month

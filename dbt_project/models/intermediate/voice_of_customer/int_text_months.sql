@@ -24,7 +24,6 @@ with digests as (
 
 select
     service_month,
-    {{ dbt.listagg('digest', "' '", 'order by digest') }} || ' ' || {{ masking_digest() }} || ' ' || {{ code_digest() }}
-        as fingerprint
+    {{ dbt.listagg('digest', "' '", 'order by digest') }} || ' ' || {{ masking_digest() }} as fingerprint
 from digests
 group by service_month
