@@ -50,7 +50,7 @@ where {{ is_made }}
         when false
         {%- for column in _columns_of_source(source_name, table_name).values()
             if column.data_type in ('varchar', 'json') and not column.config.meta.get('personal') %}
-            or {{ column.name }} like '%@%'
+            or {{ may_hold_address('cast(' ~ column.name ~ ' as varchar)') }}
         {%- endfor %} then 1
         else 0
     end
